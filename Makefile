@@ -1,0 +1,46 @@
+# `make` lists the targets. Each sets up what it needs; `make setup` alone prepares the environment.
+PYTHON ?= python3
+BIN := .venv/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: help setup demo data test test-fast lint bench lock clean
+
+help:  ## list the targets
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
+
+setup: .venv/ready  ## create .venv with the pinned packages
+
+.venv/ready: requirements.txt scripts/offline_plots.py
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "error: Python 3.11 or newer is needed; name one with make PYTHON=python3.12" >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.txt
+	$(BIN)/python scripts/offline_plots.py .venv/plots.html
+	@touch $@
+
+demo: setup  ## play the whole scenario in demo/, on handwritten digits
+	@scripts/demo.sh
+
+data: setup  ## download CIFAR-10 into data/, as data.dvc pins it
+	python scripts/get_data.py cifar10
+	dvc add data
+
+test: setup lint  ## run all tests
+	python -m pytest
+
+test-fast: setup  ## run the unit tests, in seconds
+	python -m pytest -m "not slow"
+
+lint: setup  ## check style and formatting
+	ruff check .
+	ruff format --check .
+
+bench: setup  ## measure; see bench/README.md
+	python bench/malloc.py
+
+lock:  ## resolve pyproject.toml into requirements.txt (needs uv)
+	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-annotate --quiet --custom-compile-command "make lock" -o requirements.txt
+
+clean:  ## remove the environment and the demo
+	rm -rf .venv demo

@@ -1,0 +1,17 @@
+"""What two or more of prepare.py, train.py and evaluate.py share. Imports point one way:
+
+config, errors, files  ←  datasets, images, prepared, augment, models, …  ←  the scripts
+"""
+
+import sys
+from importlib.util import find_spec
+
+# Stages are started by name ("python train.py"), so the wrong interpreter is the commonest slip.
+# This runs before any other import and needs only the standard library.
+_missing = [name for name in ("numpy", "PIL", "safetensors", "tqdm", "yaml") if not find_spec(name)]
+if sys.version_info < (3, 11) or _missing:
+    _reason = f"has no {', '.join(_missing)}" if _missing else "is older than 3.11"
+    sys.exit(
+        f"error: this Python ({sys.executable}) {_reason}: activate the project's environment "
+        "with `source .venv/bin/activate` (`make setup` creates it)."
+    )

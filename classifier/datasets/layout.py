@@ -1,0 +1,32 @@
+"""What every dataset layout provides: class names and, for each split, samples in a fixed order."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+SPLITS = ("train", "val", "test")
+
+
+class Sample(NamedTuple):
+    """One image as the dataset stores it."""
+
+    path: str  # relative to the dataset; for arrays and tables, a name that identifies the row
+    label: int
+    image: bytes | np.ndarray  # an encoded image file, or uint8 [H, W, 3]
+
+
+@dataclass(frozen=True)
+class Split:
+    """`samples()` starts a new pass over the split, always in the same order."""
+
+    count: int
+    samples: Callable[[], Iterator[Sample]]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    layout: str
+    classes: list[str]
+    splits: dict[str, Split]  # "train" always; "val" and "test" where the dataset has them

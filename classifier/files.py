@@ -1,0 +1,62 @@
+"""Files that are either whole or absent."""
+
+import csv
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+
+@contextmanager
+def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
+    """Open `path` for writing bytes; it appears, complete, only when the block ends well.
+
+    The bytes go to a sibling temporary file that is renamed at the end and removed on any error,
+    so that a crash or a full disk leaves the previous file as it was.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_json(path: str | Path, value: Any) -> None:
+    """Write `value` as indented JSON, in the order of its keys."""
+    with atomic_write(path) as file:
+        file.write((json.dumps(value, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def write_csv(path: str | Path, header: list[str], rows: Iterable[Iterable[Any]]) -> None:
+    """Write rows as CSV with Unix line ends, whatever the platform."""
+    with atomic_write(path) as file:
+        lines = _EncodedLines(file)
+        writer = csv.writer(lines, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(rows)
+
+
+class _EncodedLines:
+    """The text-file face that csv.writer wants, over a binary file."""
+
+    def __init__(self, file: BinaryIO):
+        self.file = file
+
+    def write(self, text: str) -> None:
+        self.file.write(text.encode())
+
+
+def sha256(path: str | Path) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,69 @@
+"""Encoded images to uint8 arrays of one size: the only place that decodes, for every stage and script.
+
+What is done with unusual images: EXIF orientation is applied; palette, grayscale and CMYK images are
+converted to RGB; transparency is laid over white; 16-bit grayscale is scaled to 8 bits; the first
+frame of an animation counts. 32-bit and floating-point images have no agreed range and are refused.
+"""
+
+import io
+
+import numpy as np
+from PIL import Image, ImageOps
+
+MAX_PIXELS = 100_000_000  # 300 MB as RGB; a decompression bomb claims more
+Image.MAX_IMAGE_PIXELS = MAX_PIXELS
+
+
+def decode(image: bytes | np.ndarray, size: int) -> np.ndarray:
+    """Decode `image` fully and fit it to `size` × `size`.
+
+    The aspect ratio is kept: the longer side is cut to a square about the centre, then the square is
+    resized (bilinear with antialiasing). An image that already has the size is passed through.
+
+    Args:
+        image: an encoded image file, or uint8 [H, W, 3].
+        size: side length in pixels.
+
+    Returns:
+        uint8 [3, size, size], RGB.
+
+    Raises:
+        ValueError: if it is no image, is damaged, too large or of a refused kind.
+    """
+    picture = Image.fromarray(image) if isinstance(image, np.ndarray) else _open(image)
+    if picture.size != (size, size):
+        picture = ImageOps.fit(picture, (size, size), Image.Resampling.BILINEAR)
+    return np.asarray(picture).transpose(2, 0, 1)
+
+
+def _open(data: bytes) -> Image.Image:
+    if not data:
+        raise ValueError("the file is empty")
+    try:
+        picture = Image.open(io.BytesIO(data))
+    except Image.UnidentifiedImageError:
+        raise ValueError("not an image, or of an unknown format") from None
+    except Image.DecompressionBombError:
+        raise ValueError(f"more than {MAX_PIXELS:,} pixels") from None
+    if picture.width * picture.height > MAX_PIXELS:
+        raise ValueError(f"{picture.width} × {picture.height} is more than {MAX_PIXELS:,} pixels")
+    try:
+        picture.load()
+        upright = ImageOps.exif_transpose(picture)
+    except Exception as error:  # Pillow's decoders raise nearly anything on damaged files
+        raise ValueError(f"damaged: {error}") from None
+    return _to_rgb(upright)
+
+
+def _to_rgb(picture: Image.Image) -> Image.Image:
+    if picture.mode == "RGB":
+        return picture
+    if picture.mode in ("I", "F"):
+        raise ValueError(f"mode {picture.mode} (32 bits a pixel) has no agreed range: save it with 8 or 16 bits")
+    if picture.mode.startswith("I;16"):
+        eight_bits = np.asarray(picture).astype(np.uint32) * 255 // 65535
+        return Image.fromarray(eight_bits.astype(np.uint8)).convert("RGB")
+    if picture.has_transparency_data:
+        white = Image.new("RGBA", picture.size, "white")
+        return Image.alpha_composite(white, picture.convert("RGBA")).convert("RGB")
+    return picture.convert("RGB")

@@ -1,0 +1,86 @@
+"""Optimizers and learning-rate schedules by name."""
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+from classifier.config import TrainParams
+
+
+class Muon(torch.optim.Optimizer):
+    """Momentum whose update is orthogonalised, for convolution filters and matrices.
+
+    From airbench (arXiv 2404.00498) and https://kellerjordan.github.io/posts/muon: each filter bank
+    is a matrix [out, in·kh·kw], kept at norm sqrt(out), and moves by `lr` times the nearest
+    semi-orthogonal matrix to its Nesterov momentum. torch.optim.Muon takes two-dimensional
+    parameters alone and does not keep the norm.
+    """
+
+    def __init__(self, params, lr: float, momentum: float):
+        super().__init__(params, {"lr": lr, "momentum": momentum})
+
+    @torch.no_grad()
+    def step(self) -> None:
+        for group in self.param_groups:
+            for p in group["params"]:
+                buffer = self.state[p].setdefault("momentum", torch.zeros_like(p))
+                buffer.mul_(group["momentum"]).add_(p.grad)
+                update = p.grad.add(buffer, alpha=group["momentum"])
+                p.mul_(len(p) ** 0.5 / p.norm())
+                p.sub_(group["lr"] * orthogonalize(update.flatten(1)).view_as(p))
+
+
+def orthogonalize(matrix: Tensor, steps: int = 3) -> Tensor:
+    """About the nearest semi-orthogonal matrix to [m, n], by quintic Newton-Schulz steps in bf16."""
+    x = matrix.bfloat16()
+    x = x / (x.norm() + 1e-7)
+    if len(matrix) > matrix.shape[1]:
+        x = x.T
+    for _ in range(steps):
+        gram = x @ x.T
+        x = 3.4445 * x + (-4.7750 * gram + 2.0315 * gram @ gram) @ x
+    return (x.T if len(matrix) > matrix.shape[1] else x).to(matrix.dtype)
+
+
+def build_optimizers(model: nn.Module, params: TrainParams) -> list[torch.optim.Optimizer]:
+    """The optimizers that together move every trainable parameter once.
+
+    Weight decay acts on matrices and filters, not on biases and norms. Muon moves the filters and
+    matrices but the head, which AdamW moves with the rest at `aux_lr`, as Muon's authors advise.
+    """
+    trainable = [p for p in model.parameters() if p.requires_grad]
+    matrices = [p for p in trainable if p.ndim in (2, 4)]
+    vectors = [p for p in trainable if p.ndim not in (2, 4)]
+    if params.optimizer == "muon":
+        head = matrices.pop()  # networks define their layers in order of use
+        auxiliary = _decay_groups([head], vectors, params.weight_decay)
+        return [
+            Muon(matrices, lr=params.lr, momentum=params.momentum),
+            torch.optim.AdamW(auxiliary, lr=params.aux_lr, betas=(0.9, 0.95)),
+        ]
+    groups = _decay_groups(matrices, vectors, params.weight_decay)
+    if params.optimizer == "adamw":
+        return [torch.optim.AdamW(groups, lr=params.lr)]
+    return [torch.optim.SGD(groups, lr=params.lr, momentum=params.momentum, nesterov=params.momentum > 0)]
+
+
+def _decay_groups(matrices: list[Tensor], vectors: list[Tensor], weight_decay: float) -> list[dict]:
+    return [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
+
+
+def lr_factor(schedule: str, warmup: float) -> Callable[[float], float]:
+    """The factor on the learning rate at each progress in [0, 1]: a linear warm-up, then the schedule."""
+    shapes = {
+        "linear": lambda t: 1 - t,
+        "cosine": lambda t: (1 + math.cos(math.pi * t)) / 2,
+        "constant": lambda t: 1.0,
+    }
+
+    def factor(progress: float) -> float:
+        if progress < warmup:
+            return progress / warmup
+        return shapes[schedule]((progress - warmup) / (1 - warmup))
+
+    return factor

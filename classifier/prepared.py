@@ -1,0 +1,110 @@
+"""The prepared dataset: one safetensors file per split, and dataset.json that describes them.
+
+prepared/{train,val,test}.safetensors hold `images` uint8 [N, 3, H, W] and `labels` int64 [N];
+prepared/dataset.json holds the classes, the channel statistics of the training split and the
+SHA-256 of each file, which is checked at every load: safetensors itself would read a flipped bit.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from classifier.errors import InputError
+from classifier.files import sha256
+
+FOLDER = Path("prepared")
+DESCRIPTION = FOLDER / "dataset.json"
+
+
+def split_path(split: str) -> Path:
+    """Where the tensors of a split lie."""
+    return FOLDER / f"{split}.safetensors"
+
+
+@dataclass(frozen=True)
+class Description:
+    """dataset.json: what train.py and evaluate.py must know beside the tensors."""
+
+    classes: list[str]
+    image_size: int
+    mean: list[float]  # per channel, of the training split, for pixels in [0, 1]
+    std: list[float]
+    splits: dict[str, dict[str, Any]]  # count, count per class, source and sha256 of each split
+
+
+class SplitWriter:
+    """Writes a safetensors file image by image, so that memory does not grow with the dataset.
+
+    The format (a length, a JSON header, the raw tensors) needs the shapes first and the pixels
+    after; the library's own writer wants the whole tensor in memory. Labels come first because
+    eight-byte integers must start at a multiple of eight.
+    """
+
+    def __init__(self, file: BinaryIO, labels: np.ndarray, image_size: int):
+        shape = [len(labels), 3, image_size, image_size]
+        labels_end = labels.nbytes
+        header = json.dumps(
+            {
+                "labels": {"dtype": "I64", "shape": [len(labels)], "data_offsets": [0, labels_end]},
+                "images": {
+                    "dtype": "U8",
+                    "shape": shape,
+                    "data_offsets": [labels_end, labels_end + int(np.prod(shape))],
+                },
+            }
+        ).encode()
+        header += b" " * (-len(header) % 8)
+        self._file, self._digest = file, hashlib.sha256()
+        self._write(len(header).to_bytes(8, "little") + header)
+        self._write(labels.astype("<i8").tobytes())
+
+    def append(self, images: np.ndarray) -> None:
+        """Write the next images, uint8 [n, 3, H, W]."""
+        self._write(np.ascontiguousarray(images).tobytes())
+
+    def sha256(self) -> str:
+        """The digest of all that was written, in hexadecimal."""
+        return self._digest.hexdigest()
+
+    def _write(self, data: bytes) -> None:
+        self._file.write(data)
+        self._digest.update(data)
+
+
+def load_description() -> Description:
+    """Read prepared/dataset.json.
+
+    Raises:
+        InputError: if it is missing or was written by another version of prepare.py.
+    """
+    try:
+        document = json.loads(DESCRIPTION.read_text(encoding="utf-8"))
+        return Description(**{name: document[name] for name in Description.__dataclass_fields__})
+    except FileNotFoundError:
+        raise InputError(f"{DESCRIPTION} not found: run `dvc repro` or `python prepare.py` first.") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{DESCRIPTION} is damaged ({error!r}): run `dvc repro -f prepare`.") from None
+
+
+def load_split(split: str, description: Description) -> tuple[Any, Any]:
+    """Load a prepared split and check its digest.
+
+    Returns:
+        images, uint8 tensor [N, 3, H, W], and labels, int64 tensor [N].
+
+    Raises:
+        InputError: if the file is missing or is not the one that dataset.json describes.
+    """
+    from safetensors.torch import load_file
+
+    path = split_path(split)
+    if not path.exists():
+        raise InputError(f"{path} not found: run `dvc repro` or `python prepare.py` first.")
+    if sha256(path) != description.splits[split]["sha256"]:
+        raise InputError(f"{path} is not the file that {DESCRIPTION} describes: run `dvc repro -f prepare`.")
+    tensors = load_file(path)
+    return tensors["images"], tensors["labels"]

@@ -1,0 +1,71 @@
+"""The device, and what makes a run on it fast and repeatable. Imported before anything heavy."""
+
+import ctypes
+import os
+import platform
+
+from classifier.errors import InputError
+
+
+def keep_large_blocks() -> None:
+    """Let glibc's malloc keep freed tensors on its heap instead of returning them to the kernel.
+
+    By default every activation of more than 128 KiB is mapped anew at each step, and the page
+    faults cost up to half of the time (`bench/malloc.py`). Call it before torch allocates.
+    """
+    if platform.libc_ver()[0] == "glibc":
+        trim_threshold, mmap_threshold = -1, -3  # M_TRIM_THRESHOLD, M_MMAP_THRESHOLD of malloc.h
+        libc = ctypes.CDLL(None)
+        libc.mallopt(mmap_threshold, 1 << 30)
+        libc.mallopt(trim_threshold, (1 << 31) - 1)
+
+
+def select_device():
+    """The torch device that the environment variable DEVICE names, or the GPU if there is one.
+
+    Raises:
+        InputError: if DEVICE names a device that torch does not know or cannot use.
+    """
+    import torch
+
+    name = os.environ.get("DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(f"DEVICE={name} cannot be used: {str(error).splitlines()[0]}") from None
+    return device
+
+
+def make_deterministic() -> None:
+    """Ask torch for the algorithms that give the same bits each time.
+
+    It warns where an operation has none, rather than stopping the run.
+    """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when CUDA starts
+    import torch
+
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.backends.cudnn.benchmark = False
+
+
+def step_seed(seed: int, epoch: int, step: int) -> int:
+    """A seed for one training step, so that its draws depend on nothing that came before it."""
+    return (seed * 1_000_003 + epoch) * 1_000_003 + step
+
+
+def autocast_dtype(precision: str, device):
+    """The dtype to compute in: `precision`, or for "auto" the fastest that the hardware has.
+
+    bf16 on CPUs with native bf16 and on CUDA devices of compute capability 8 and up, fp16 on older
+    CUDA devices, else fp32. Returns a torch dtype.
+    """
+    import torch
+
+    if precision != "auto":
+        return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+    if device.type == "cpu":
+        return torch.bfloat16 if torch.ops.mkldnn._is_mkldnn_bf16_supported() else torch.float32
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.get_device_capability(device)[0] >= 8 else torch.float16
+    return torch.float32

@@ -1,0 +1,111 @@
+"""Put a public dataset into data/.
+
+    python scripts/get_data.py cifar10                        # downloads 170 MB
+    python scripts/get_data.py cifar10 --archive FILE         # from an archive you already have
+    python scripts/get_data.py digits                         # no network: ships with scikit-learn
+
+CIFAR comes from its source, and every checksum that torchvision publishes is verified. `digits` are
+1,797 handwritten digits as image folders; the bytes are the same on every machine.
+"""
+
+import argparse
+import hashlib
+import socket
+import sys
+import tarfile
+import tempfile
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from classifier.errors import InputError, run
+from classifier.files import atomic_write
+
+TIMEOUT = 20  # seconds without an answer
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("dataset", choices=["cifar10", "cifar100", "digits"])
+    parser.add_argument("--out", type=Path, default=Path("data"), help="target folder (default: data)")
+    parser.add_argument("--archive", type=Path, help="CIFAR's .tar.gz, instead of the download")
+    arguments = parser.parse_args()
+    if arguments.dataset == "digits":
+        write_digits(arguments.out)
+    else:
+        fetch_cifar(arguments.dataset, arguments.out, arguments.archive)
+
+
+def fetch_cifar(name: str, out: Path, archive: Path | None) -> None:
+    """Write the batch files of CIFAR-10 or CIFAR-100 below `out`, each with its published MD5."""
+    from torchvision import datasets
+
+    source = {"cifar10": datasets.CIFAR10, "cifar100": datasets.CIFAR100}[name]
+    md5s = dict([*source.train_list, *source.test_list, (source.meta["filename"], source.meta["md5"])])
+    folder = out / source.base_folder
+    if all(md5(folder / file) == expected for file, expected in md5s.items()):
+        print(f"{folder}/ is complete already")
+        return
+    require_empty(out, allowed=source.base_folder)
+    with tempfile.TemporaryDirectory() as temporary:
+        archive = archive or download(source, Path(temporary))
+        if md5(archive) != source.tgz_md5:
+            raise InputError(f"{archive} is not {source.filename}: its MD5 is {md5(archive)}, not {source.tgz_md5}.")
+        # Only the files named in torchvision's list are read, so nothing else in the archive matters.
+        with tarfile.open(archive) as tar:
+            for file, expected in md5s.items():
+                data = tar.extractfile(f"{source.base_folder}/{file}").read()
+                if hashlib.md5(data, usedforsecurity=False).hexdigest() != expected:
+                    raise InputError(f"{file} in {archive} does not have the published MD5 {expected}.")
+                with atomic_write(folder / file) as target:
+                    target.write(data)
+    print(f"{folder}/: {len(md5s)} files, checksums verified")
+
+
+def download(source: type, folder: Path) -> Path:
+    from torchvision.datasets.utils import download_url
+
+    socket.setdefaulttimeout(TIMEOUT)
+    try:
+        download_url(source.url, folder, source.filename, source.tgz_md5)
+    except (OSError, RuntimeError) as error:
+        raise InputError(
+            f"{source.url} could not be downloaded ({error}). On a machine without a network, bring "
+            f"{source.filename} and pass it with --archive, or use `python scripts/get_data.py digits`."
+        ) from None
+    return folder / source.filename
+
+
+def write_digits(out: Path) -> None:
+    """Write scikit-learn's handwritten digits as image folders; every fifth image goes to test."""
+    import numpy as np
+    from PIL import Image
+    from sklearn.datasets import load_digits
+
+    names = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
+    require_empty(out)
+    digits = load_digits()
+    for i, (image, label) in enumerate(zip(digits.images, digits.target, strict=True)):
+        path = out / ("test" if i % 5 == 0 else "train") / names[label] / f"{i:04}.png"
+        picture = Image.fromarray(np.round(image * 255 / 16).astype(np.uint8))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Uncompressed: what a compressor writes depends on the zlib that Pillow was built with.
+        picture.save(path, "PNG", compress_level=0)
+    print(f"{out}/: {len(digits.images)} handwritten digits in {len(names)} classes")
+
+
+def require_empty(out: Path, allowed: str = "") -> None:
+    if out.exists() and any(path.name != allowed for path in out.iterdir()):
+        raise InputError(f"{out}/ already holds something: move it away first, or choose another folder with --out.")
+
+
+def md5(path: Path) -> str | None:
+    """The MD5 that torchvision and DVC name files by; None where there is no file."""
+    if not path.is_file():
+        return None
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,67 @@
+"""Raise the weight of the worst class in params.yaml, for the next training.
+
+The worst class is the one with the lowest recall on the validation split in metrics.json; the test
+split is for reporting only. Comments and order of params.yaml stay as they are.
+
+    python scripts/reweight.py [--factor 2] [--class NAME]
+"""
+
+import argparse
+import io
+import json
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from ruamel.yaml import YAML
+
+from classifier.config import load_params
+from classifier.errors import InputError, nearest, run
+from classifier.files import atomic_write
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--factor", type=float, default=2.0, help="what to multiply the weight by (default: 2)")
+    parser.add_argument("--class", dest="name", help="the class (default: the worst on the validation split)")
+    arguments = parser.parse_args()
+    if not 0 < arguments.factor < float("inf"):
+        raise InputError(f"--factor must be greater than 0, not {arguments.factor}.")
+    if load_params("train").class_weights == "balanced":
+        raise InputError("train.class_weights is `balanced`: replace it by a mapping, or {}, before raising one class.")
+    recall = read_recall()
+    name = arguments.name or min(recall, key=recall.get)
+    if name not in recall:
+        raise InputError(f"metrics.json has no class {name!r}, {nearest(name, recall)}")
+    old, new = multiply_weight(name, arguments.factor)
+    print(f"train.class_weights: {name} {old:g} → {new:g} (validation recall {recall[name]:.1%})")
+
+
+def read_recall() -> dict[str, float]:
+    try:
+        return json.loads(Path("metrics.json").read_text())["val"]["recall"]
+    except FileNotFoundError:
+        raise InputError("metrics.json not found: run `dvc repro` first.") from None
+    except (ValueError, KeyError) as error:
+        raise InputError(f"metrics.json is not what evaluate.py writes ({error!r}): run `dvc repro`.") from None
+
+
+def multiply_weight(name: str, factor: float) -> tuple[float, float]:
+    """Multiply the weight of class `name` in params.yaml; returns the old and the new weight."""
+    yaml = YAML()  # keeps comments, order and quotes
+    yaml.preserve_quotes = True
+    yaml.width = 4096
+    document = yaml.load(Path("params.yaml").read_text())
+    weights = document["train"]["class_weights"]
+    old = float(weights.get(name, 1.0))
+    weights[name] = round(old * factor, 6)
+    buffer = io.BytesIO()
+    yaml.dump(document, buffer)
+    with atomic_write("params.yaml") as file:
+        file.write(buffer.getvalue())
+    return old, weights[name]
+
+
+if __name__ == "__main__":
+    run(main)

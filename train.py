@@ -1,0 +1,214 @@
+"""Stage 2: train a network.
+
+Reads  prepared/{train,val}.safetensors, prepared/dataset.json and the section `train` of params.yaml.
+Writes models/classifier.safetensors and plots/history.csv.
+
+    python train.py              # on the GPU if there is one
+    DEVICE=cpu python train.py
+"""
+
+import time
+from typing import NamedTuple
+
+from classifier.reproducibility import keep_large_blocks
+
+keep_large_blocks()  # before torch allocates anything
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from classifier.augment import Augment, build_augment
+from classifier.checkpoint import PATH, Metadata, save_checkpoint
+from classifier.config import TrainParams, load_params
+from classifier.errors import InputError, nearest, run
+from classifier.files import write_csv
+from classifier.inference import Normalize, predict_logits
+from classifier.models import build_model
+from classifier.optim import build_optimizers, lr_factor
+from classifier.prepared import Description, load_description, load_split
+from classifier.reproducibility import autocast_dtype, make_deterministic, select_device, step_seed
+
+HISTORY = "plots/history.csv"
+WHITENING_IMAGES = 1000  # about a million 2×2 patches, for a 12×12 covariance
+
+
+class Epoch(NamedTuple):
+    """One row of plots/history.csv. Accuracies are fractions; lr is that of the first step."""
+
+    epoch: int
+    lr: float
+    train_loss: float
+    train_accuracy: float
+    val_loss: float
+    val_accuracy: float
+
+
+def main() -> None:
+    params = load_params("train")
+    description = load_description()
+    augment = build_augment(params.augment, description.image_size, "train.augment")
+    class_weights = weigh_classes(params.class_weights, description)
+    device = select_device()
+    make_deterministic()
+    dtype = autocast_dtype(params.precision, device)
+    torch.manual_seed(params.seed)
+    model = build_model(params.model, len(description.classes), description.image_size)
+
+    train_set = Split(*(t.to(device) for t in load_split("train", description)))
+    val_set = Split(*(t.to(device) for t in load_split("val", description)))
+    normalize = Normalize(description.mean, description.std, device)
+    model = model.to(device, memory_format=torch.channels_last)
+    if hasattr(model, "fit_to_data"):
+        sample = torch.randperm(len(train_set.images))[:WHITENING_IMAGES].to(device)
+        model.fit_to_data(normalize(train_set.images[sample]))
+    print(
+        f"training {params.model} on {device} in {str(dtype).removeprefix('torch.')}, {torch.get_num_threads()} threads"
+    )
+
+    trainer = Trainer(model, params, augment, normalize, class_weights.to(device), dtype)
+    history, weights = train_and_validate(trainer, train_set, val_set)
+
+    write_csv(HISTORY, list(Epoch._fields), history)
+    metadata = Metadata(params.model, description.classes, description.image_size, description.mean, description.std)
+    save_checkpoint(PATH, weights, metadata)
+    print(f"wrote {PATH}")
+
+
+class Split(NamedTuple):
+    images: Tensor  # uint8 [N, 3, H, W]
+    labels: Tensor  # int64 [N]
+
+
+def weigh_classes(setting: dict[str, float] | str, description: Description) -> Tensor:
+    """The weight of each class in the loss, float32 [num_classes].
+
+    Scaled so that the weights of the training images average one: weighting then shifts attention
+    between classes without changing what the learning rate means.
+
+    Raises:
+        InputError: if `setting` names a class that the dataset does not have.
+    """
+    per_class = description.splits["train"]["per_class"]
+    if setting == "balanced":
+        setting = {name: 1 / count for name, count in per_class.items()}
+    for name in setting:
+        if name not in per_class:
+            raise InputError(f"train.class_weights: the dataset has no class {name!r}, {nearest(name, per_class)}")
+    weights = torch.tensor([setting.get(name, 1.0) for name in description.classes], dtype=torch.float64)
+    counts = torch.tensor([per_class[name] for name in description.classes])
+    return (weights * counts.sum() / (weights * counts).sum()).float()
+
+
+class Trainer:
+    """What one training step needs. All its randomness comes from (seed, epoch, step)."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        params: TrainParams,
+        augment: Augment,
+        normalize: Normalize,
+        class_weights: Tensor,
+        dtype: torch.dtype,
+    ):
+        self.model, self.params, self.augment = model, params, augment
+        self.normalize, self.class_weights, self.dtype = normalize, class_weights, dtype
+        self.device = class_weights.device
+        self.optimizers = build_optimizers(model, params)
+        self.lr_factor = lr_factor(params.schedule, params.warmup)
+        self.peak_lrs = [[group["lr"] for group in o.param_groups] for o in self.optimizers]
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=dtype == torch.float16)
+        self.generator = torch.Generator(self.device)
+
+    def train_one_epoch(self, data: Split, epoch: int, bar: tqdm) -> tuple[float, float, float]:
+        """Show the network every training image once, but for what does not fill a batch.
+
+        Returns:
+            the learning rate of the first step, mean loss and accuracy.
+
+        Raises:
+            InputError: at the first loss that is not finite, with epoch, step and learning rate.
+        """
+        self.model.train()
+        batch_size = min(self.params.batch_size, len(data.images))
+        steps = len(data.images) // batch_size
+        order = torch.randperm(
+            len(data.images), generator=torch.Generator().manual_seed(step_seed(self.params.seed, epoch, 0))
+        )
+        batches = order[: steps * batch_size].to(self.device).split(batch_size)
+        losses, correct = torch.zeros(steps, device=self.device), torch.zeros(steps, device=self.device)
+        lrs = []
+        for step, batch in enumerate(batches):
+            self.reseed(epoch, step + 1)
+            lrs.append(self.set_lr((epoch * steps + step) / (self.params.epochs * steps)))
+            losses[step], correct[step] = self.train_step(data.images[batch], data.labels[batch])
+            bar.update(batch_size)
+        # Read once per epoch: reading a loss at each step would make a GPU wait at each step.
+        if not losses.isfinite().all():
+            step = int(losses.isfinite().logical_not().nonzero()[0])
+            raise InputError(
+                f"the loss is {losses[step].item()} at epoch {epoch + 1}, step {step + 1}, learning rate "
+                f"{lrs[step]:.3g}: training diverged, and no checkpoint was written. Try a lower train.lr."
+            )
+        return lrs[0], losses.mean().item(), correct.mean().item()
+
+    def train_step(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """One update. Returns the mean loss and the accuracy of the batch, on the device."""
+        x = self.normalize(self.augment(images.float() / 255, self.generator))
+        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+            logits = self.model(x)
+        per_image = F.cross_entropy(
+            logits.float(), labels, reduction="none", label_smoothing=self.params.label_smoothing
+        )
+        loss = (per_image * self.class_weights[labels]).mean()
+        self.scaler.scale(loss).backward()
+        for optimizer in self.optimizers:
+            self.scaler.step(optimizer)
+            optimizer.zero_grad(set_to_none=True)
+        self.scaler.update()
+        return loss.detach(), (logits.detach().argmax(1) == labels).float().mean()
+
+    def reseed(self, epoch: int, step: int) -> None:
+        seed = step_seed(self.params.seed, epoch, step)
+        torch.manual_seed(seed)  # dropout draws from the global generator
+        self.generator.manual_seed(seed)
+
+    def set_lr(self, progress: float) -> float:
+        """Set every group's learning rate for `progress` in [0, 1); returns the first group's."""
+        for optimizer, peaks in zip(self.optimizers, self.peak_lrs, strict=True):
+            for group, peak in zip(optimizer.param_groups, peaks, strict=True):
+                group["lr"] = peak * self.lr_factor(progress)
+        return self.optimizers[0].param_groups[0]["lr"]
+
+
+def train_and_validate(trainer: Trainer, train_set: Split, val_set: Split) -> tuple[list[Epoch], dict[str, Tensor]]:
+    """Train all epochs; return the history and the weights of the best or the last of them."""
+    params, history, weights = trainer.params, [], {}
+    images = params.epochs * len(train_set.images)
+    with tqdm(total=images, unit=" images", unit_scale=True, disable=None) as bar:
+        for epoch in range(params.epochs):
+            start = time.monotonic()
+            lr, train_loss, train_accuracy = trainer.train_one_epoch(train_set, epoch, bar)
+            seconds = time.monotonic() - start
+            val_loss, val_accuracy = validate(trainer, val_set)
+            history.append(Epoch(epoch + 1, lr, train_loss, train_accuracy, val_loss, val_accuracy))
+            if params.keep == "last" or val_accuracy >= max(row.val_accuracy for row in history):
+                weights = {name: t.detach().clone() for name, t in trainer.model.state_dict().items()}
+            bar.write(
+                f"epoch {epoch + 1}/{params.epochs}  train loss {train_loss:.3f} accuracy {train_accuracy:.1%}  "
+                f"val loss {val_loss:.3f} accuracy {val_accuracy:.1%}  {len(train_set.images) / seconds:,.0f} images/s"
+            )
+    return history, weights
+
+
+def validate(trainer: Trainer, data: Split) -> tuple[float, float]:
+    """Mean cross-entropy, unweighted and unsmoothed, and accuracy."""
+    logits = predict_logits(trainer.model, data.images, trainer.normalize, trainer.dtype)
+    accuracy = (logits.argmax(1) == data.labels).float().mean()
+    return F.cross_entropy(logits, data.labels).item(), accuracy.item()
+
+
+if __name__ == "__main__":
+    run(main)
