@@ -11,10 +11,6 @@ from classifier.reproducibility import keep_large_blocks
 
 keep_large_blocks()  # before torch allocates anything
 
-import numpy as np
-import pandas as pd
-from torch import nn
-
 from classifier.checkpoint import PATH, Metadata, load_checkpoint, require_same_classes
 from classifier.config import load_params
 from classifier.errors import InputError, run
@@ -24,6 +20,10 @@ from classifier.metrics import per_class, reliability, summarize
 from classifier.plots import image_grid
 from classifier.prepared import FOLDER, load_description, load_split
 from classifier.reproducibility import autocast_dtype, make_deterministic, select_device
+
+import numpy as np
+import pandas as pd
+from torch import nn
 
 GRID = 32  # images in each picture
 

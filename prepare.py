@@ -13,9 +13,6 @@ from contextlib import ExitStack
 from itertools import islice
 from typing import Any, NamedTuple
 
-import numpy as np
-from tqdm import tqdm
-
 from classifier.config import PrepareParams, load_params
 from classifier.datasets import open_dataset
 from classifier.datasets.layout import SPLITS, Dataset, Sample
@@ -23,6 +20,9 @@ from classifier.errors import InputError, run
 from classifier.files import atomic_write, write_csv, write_json
 from classifier.images import decode
 from classifier.prepared import DESCRIPTION, FOLDER, SplitWriter, split_path
+
+import numpy as np
+from tqdm import tqdm
 
 CHUNK = 256  # images decoded at a time: bounds memory whatever the dataset's size
 
@@ -53,9 +53,9 @@ def build_augmentation(params: PrepareParams) -> Callable[[np.ndarray], np.ndarr
     """A function from uint8 [n, 3, H, W] to the same, or None; only then is torch imported."""
     if not params.augment:
         return None
-    import torch
-
     from classifier.augment import build_augment
+
+    import torch
 
     transform = build_augment(params.augment, params.image_size, "prepare.augment")
     generator = torch.Generator().manual_seed(params.seed)

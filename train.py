@@ -14,21 +14,21 @@ from classifier.reproducibility import keep_large_blocks
 
 keep_large_blocks()  # before torch allocates anything
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
-from tqdm import tqdm
-
 from classifier.augment import Augment, build_augment
 from classifier.checkpoint import PATH, Metadata, save_checkpoint
 from classifier.config import TrainParams, load_params
 from classifier.errors import InputError, nearest, run
 from classifier.files import write_csv
 from classifier.inference import Normalize, predict_logits
-from classifier.models import build_model
+from classifier.models import build_model, require_size
 from classifier.optim import build_optimizers, lr_factor
 from classifier.prepared import Description, load_description, load_split
 from classifier.reproducibility import autocast_dtype, make_deterministic, select_device, step_seed
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from tqdm import tqdm
 
 HISTORY = "plots/history.csv"
 WHITENING_IMAGES = 1000  # about a million 2×2 patches, for a 12×12 covariance
@@ -55,6 +55,8 @@ def main() -> None:
     dtype = autocast_dtype(params.precision, device)
     torch.manual_seed(params.seed)
     model = build_model(params.model, len(description.classes), description.image_size)
+    if params.low_res_share:
+        require_size(model, params.model, params.low_res_size)
 
     train_set = Split(*(t.to(device) for t in load_split("train", description)))
     val_set = Split(*(t.to(device) for t in load_split("val", description)))
@@ -142,8 +144,10 @@ class Trainer:
         lrs = []
         for step, batch in enumerate(batches):
             self.reseed(epoch, step + 1)
-            lrs.append(self.set_lr((epoch * steps + step) / (self.params.epochs * steps)))
-            losses[step], correct[step] = self.train_step(data.images[batch], data.labels[batch])
+            progress = (epoch * steps + step) / (self.params.epochs * steps)
+            lrs.append(self.set_lr(progress))
+            size = self.params.low_res_size if progress < self.params.low_res_share else None
+            losses[step], correct[step] = self.train_step(data.images[batch], data.labels[batch], size)
             bar.update(batch_size)
         # Read once per epoch: reading a loss at each step would make a GPU wait at each step.
         if not losses.isfinite().all():
@@ -154,9 +158,15 @@ class Trainer:
             )
         return lrs[0], losses.mean().item(), correct.mean().item()
 
-    def train_step(self, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """One update. Returns the mean loss and the accuracy of the batch, on the device."""
-        x = self.normalize(self.augment(images.float() / 255, self.generator))
+    def train_step(self, images: Tensor, labels: Tensor, size: int | None) -> tuple[Tensor, Tensor]:
+        """One update, on images resized to `size` if given.
+
+        Returns the mean loss and the accuracy of the batch, on the device.
+        """
+        x = self.augment(images.float() / 255, self.generator)
+        if size:
+            x = F.interpolate(x, size=(size, size), mode="bilinear", antialias=True)
+        x = self.normalize(x)
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
             logits = self.model(x)
         per_image = F.cross_entropy(

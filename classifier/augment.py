@@ -13,11 +13,11 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from classifier.errors import InputError, nearest
+
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
-
-from classifier.errors import InputError, nearest
 
 Augment = Callable[[Tensor, Generator], Tensor]
 

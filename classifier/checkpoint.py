@@ -9,14 +9,14 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from classifier.errors import InputError
+from classifier.files import atomic_write
+from classifier.models import build_model
+
 import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor, nn
-
-from classifier.errors import InputError
-from classifier.files import atomic_write
-from classifier.models import build_model
 
 PATH = Path("models/classifier.safetensors")
 FORMAT = "1"

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
-import yaml
-
 from classifier.errors import InputError, nearest
+
+import yaml
 
 
 class Must(NamedTuple):
@@ -26,13 +26,14 @@ AT_LEAST_0 = Must("at least 0", lambda v: v >= 0)
 AT_LEAST_1 = Must("at least 1", lambda v: v >= 1)
 FRACTION = Must("between 0 and 1, both excluded", lambda v: 0 < v < 1)
 SHARE = Must("at least 0 and less than 1", lambda v: 0 <= v < 1)
+IMAGE_SIZE = Must("between 4 and 1024", lambda v: 4 <= v <= 1024)
 
 Transforms = dict[str, dict[str, Any]]
 
 
 @dataclass(frozen=True)
 class PrepareParams:
-    image_size: Annotated[int, Must("between 4 and 1024", lambda v: 4 <= v <= 1024)]
+    image_size: Annotated[int, IMAGE_SIZE]
     val_fraction: Annotated[float, FRACTION]
     test_fraction: Annotated[float, FRACTION]
     seed: Annotated[int, AT_LEAST_0]
@@ -52,6 +53,8 @@ class TrainParams:
     weight_decay: Annotated[float, AT_LEAST_0]
     schedule: Literal["linear", "cosine", "constant"]
     warmup: Annotated[float, SHARE]
+    low_res_share: Annotated[float, SHARE]
+    low_res_size: Annotated[int, IMAGE_SIZE]
     label_smoothing: Annotated[float, SHARE]
     class_weights: dict[str, float] | Literal["balanced"]
     augment: Transforms

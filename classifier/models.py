@@ -2,11 +2,11 @@
 
 from collections.abc import Callable
 
+from classifier.errors import InputError, nearest
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-
-from classifier.errors import InputError, nearest
 
 
 class AirbenchNet(nn.Module):
@@ -63,7 +63,7 @@ def _conv(channels_in: int, channels_out: int) -> nn.Conv2d:
 
 
 def _norm(channels: int) -> nn.BatchNorm2d:
-    norm = nn.BatchNorm2d(channels, eps=1e-12, momentum=0.4)
+    norm = nn.BatchNorm2d(channels, eps=1e-12, momentum=0.1)
     norm.weight.requires_grad = False
     return norm
 
@@ -87,13 +87,31 @@ def build_model(name: str, num_classes: int, image_size: int) -> nn.Module:
     """
     try:
         model = MODELS[name](num_classes) if name in MODELS else _torchvision_model(name, num_classes, image_size)
-        model.eval()
-        with torch.inference_mode():
-            model(torch.zeros(1, 3, image_size, image_size))
     except (RuntimeError, ValueError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"train.model: {name} does not take {image_size}×{image_size} images: {reason}") from None
-    return model.train()
+        raise _size_error(name, image_size, error) from None
+    require_size(model, name, image_size)
+    return model
+
+
+def require_size(model: nn.Module, name: str, image_size: int) -> None:
+    """Try `model` on an image of that size, leaving it as it was.
+
+    Raises:
+        InputError: if it does not take such images.
+    """
+    training = model.training
+    try:
+        with torch.inference_mode():
+            model.eval()(torch.zeros(1, 3, image_size, image_size))
+    except (RuntimeError, ValueError, AssertionError) as error:
+        raise _size_error(name, image_size, error) from None
+    finally:
+        model.train(training)
+
+
+def _size_error(name: str, image_size: int, error: Exception) -> InputError:
+    reason = str(error).splitlines()[0]
+    return InputError(f"train.model: {name} does not take {image_size}×{image_size} images: {reason}")
 
 
 def _torchvision_model(name: str, num_classes: int, image_size: int) -> nn.Module:

@@ -3,10 +3,10 @@
 import math
 from collections.abc import Callable
 
+from classifier.config import TrainParams
+
 import torch
 from torch import Tensor, nn
-
-from classifier.config import TrainParams
 
 
 class Muon(torch.optim.Optimizer):

@@ -31,8 +31,14 @@ def image_grid(
     ):
         axis.imshow(image.transpose(1, 2, 0), interpolation="nearest")
         right = truth == prediction
-        text = f"{prediction} {confidence:.0%}\n" + ("" if right else f"is {truth}")
-        axis.set_title(text, fontsize=9, color=RIGHT if right else WRONG, pad=3, linespacing=1.1)
+        text = f"{prediction} {confidence:.0%}"
+        axis.set_title(
+            text if right else f"{text}\nis {truth}",
+            fontsize=9,
+            color=RIGHT if right else WRONG,
+            pad=3,
+            linespacing=1.1,
+        )
     figure.tight_layout(rect=(0, 0, 1, 1 - 0.1 / rows), h_pad=0.6, w_pad=0.4)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", metadata={"Software": None})  # no version in the bytes

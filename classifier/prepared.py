@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import numpy as np
-
 from classifier.errors import InputError
 from classifier.files import sha256
+
+import numpy as np
 
 FOLDER = Path("prepared")
 DESCRIPTION = FOLDER / "dataset.json"

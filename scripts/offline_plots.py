@@ -12,16 +12,16 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import vl_convert
-
 from classifier.files import atomic_write
+
+import vl_convert
 
 PAGE = """<!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <title>DVC plots</title>
-{refresh}
+{refresh_tag}
 <style>
   body { font-family: system-ui, sans-serif; margin: 2rem; color: #222; }
   p { margin: 1.5rem 0 0.25rem; font-weight: 600; }

@@ -14,14 +14,14 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-import pyarrow
-import pyarrow.parquet
-from tqdm import tqdm
-
 from classifier.datasets.folders import open_folders
 from classifier.datasets.layout import Split
 from classifier.errors import InputError, run
 from classifier.files import atomic_write
+
+import pyarrow
+import pyarrow.parquet
+from tqdm import tqdm
 
 SHARD_BYTES = 500_000_000  # as `datasets` does
 ROWS_AT_ONCE = 256

@@ -14,11 +14,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from ruamel.yaml import YAML
-
 from classifier.config import load_params
 from classifier.errors import InputError, nearest, run
 from classifier.files import atomic_write
+
+from ruamel.yaml import YAML
 
 
 def main() -> None:

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
-
 from classifier.datasets.layout import Dataset, Sample, Split
 from classifier.errors import InputError
+
+import numpy as np
 
 
 def open_cifar10(folder: Path) -> Dataset:

@@ -5,10 +5,10 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from PIL import Image
-
 from classifier.datasets.layout import SPLITS, Dataset, Sample, Split
 from classifier.errors import InputError
+
+from PIL import Image
 
 
 def open_folders(root: Path) -> Dataset:

@@ -1,0 +1,55 @@
+#!/usr/bin/env bash
+# Play the whole scenario in demo/, a clone of this repository with scikit-learn's handwritten digits
+# as its dataset. Every command is printed before it runs: `make demo` starts it, over and over.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+export PATH="$PWD/.venv/bin:$PATH"
+
+say() { printf '\n\033[1m# %s\033[0m\n' "$*"; }
+run() { printf '\033[36m$ %s\033[0m\n' "$*"; "$@"; }
+
+if [ -n "$(git status --porcelain)" ]; then
+  say "Note: there are uncommitted changes; the demo shows the last commit without them"
+fi
+
+say "1. A clone to play in"
+rm -rf demo
+run git clone --quiet . demo
+run cd demo
+git config user.name demo
+git config user.email demo@localhost
+dvc config --local plots.html_template "$(cd .. && pwd)/.venv/plots.html" # plot pages without a network
+
+say "2. A dataset, versioned: Git keeps the small data.dvc, DVC keeps the images"
+run python scripts/get_data.py digits
+run dvc add --quiet data
+run cp scripts/digits.yaml params.yaml
+run git add data.dvc params.yaml
+run git commit --quiet --message "Handwritten digits"
+
+say "3. The pipeline, run from the start; its result is tagged as the baseline"
+run dvc dag
+run dvc repro
+run git add .
+run git commit --quiet --message "Baseline"
+run git tag baseline
+run dvc metrics show
+
+say "4. More weight for the class that is recognised worst; prepare need not run again"
+run python scripts/reweight.py
+run git diff --unified=0 params.yaml
+run dvc repro
+run git commit --quiet --all --message "More weight for the worst class"
+
+say "5. What did it change?"
+run dvc params diff baseline
+run dvc metrics diff baseline
+run dvc plots diff baseline
+
+say "Done. Look around in demo/"
+cat <<'END'
+  dvc_plots/index.html   curves, confusion matrix and predictions, before and after
+  predictions.csv        what the model says of every test image
+  params.yaml            change a number, then: dvc repro
+The tools are in .venv/bin: activate them with `source .venv/bin/activate`.
+END

@@ -1,0 +1,81 @@
+"""What several test files share: a folder to run stages in, small datasets and a valid params.yaml."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "scripts"))
+
+COLOURS = {"cat": (200, 60, 40), "dog": (60, 180, 70), "frog": (50, 70, 210)}
+
+# What a run of a second needs other than what stands in params.yaml.
+TINY = {
+    "prepare": {"image_size": 16, "val_fraction": 0.25, "test_fraction": 0.25, "seed": 0, "augment": {}},
+    "train": {
+        "model": "airbench_small",
+        "seed": 0,
+        "epochs": 1,
+        "batch_size": 8,
+        "optimizer": "muon",
+        "lr": 0.1,
+        "schedule": "linear",
+        "warmup": 0.0,
+        "low_res_share": 0.0,
+        "class_weights": {},
+        "augment": {},
+        "precision": "fp32",
+        "keep": "best",
+    },
+    "evaluate": {"tta": "none"},
+}
+
+
+@pytest.fixture
+def workspace(tmp_path, monkeypatch):
+    """An empty folder that is the current one, as the repository root is for a stage."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DEVICE", "cpu")
+    return tmp_path
+
+
+@pytest.fixture
+def params():
+    """A function: the text of a valid params.yaml for tiny runs, e.g. params({"train.lr": 0.1})."""
+
+    def text(changes=None):
+        document = yaml.safe_load((ROOT / "params.yaml").read_text())
+        for section, values in TINY.items():
+            document[section] |= values
+        for key, value in (changes or {}).items():
+            section, name = key.split(".")
+            document[section][name] = value
+        return yaml.safe_dump(document, sort_keys=False)
+
+    return text
+
+
+@pytest.fixture
+def small_dataset(tmp_path):
+    """A function that writes image folders, train/<class>/*.png and test/<class>/*.png, and returns their root.
+
+    Every image is different, and the classes differ in colour: a network can learn them.
+    """
+
+    def write(root=None, train=8, test=4, val=0, size=16):
+        root = Path(root or tmp_path / "data")
+        rng = np.random.default_rng(0)
+        for split, count in (("train", train), ("val", val), ("test", test)):
+            for name, colour in COLOURS.items():
+                for i in range(count):
+                    path = root / split / name / f"{i:03}.png"
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    noise = rng.integers(-40, 40, (size, size, 3))
+                    Image.fromarray((np.array(colour) + noise).clip(0, 255).astype(np.uint8)).save(path)
+        return root
+
+    return write

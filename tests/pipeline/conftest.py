@@ -1,0 +1,90 @@
+"""A scratch clone with digits as its data, in which the whole pipeline has run once."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class Clone:
+    """A working copy of the repository, with the tools of this environment on its PATH."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def run(self, *command: str, check: bool = True) -> str:
+        """Run a command in the clone; returns what it printed."""
+        environment = os.environ | {
+            "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "GIT_AUTHOR_NAME": "test",
+            "GIT_AUTHOR_EMAIL": "test@localhost",
+            "GIT_COMMITTER_NAME": "test",
+            "GIT_COMMITTER_EMAIL": "test@localhost",
+        }
+        done = subprocess.run(
+            command, cwd=self.path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        assert not check or done.returncode == 0, f"{' '.join(command)} exited {done.returncode}:\n{done.stdout}"
+        return done.stdout
+
+    def stages_to_run(self) -> list[str]:
+        """The stages that `dvc repro` would run now."""
+        lines = self.run("dvc", "repro", "--dry").splitlines()
+        return [line.split("'")[1] for line in lines if line.startswith("Running stage")]
+
+    def edit(self, file: str, old: str, new: str) -> None:
+        path = self.path / file
+        text = path.read_text()
+        assert old in text, f"{file} has no {old!r}"
+        path.write_text(text.replace(old, new, 1))
+
+    def commit(self, message: str) -> None:
+        self.run("git", "add", ".")
+        self.run("git", "commit", "--quiet", "--message", message)
+
+
+def copy_tree(target: Path) -> Clone:
+    """A clone of the files as they are now, committed or not."""
+    target.mkdir(parents=True)
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    for name in filter(None, listed.stdout.split("\0")):
+        if (ROOT / name).exists():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, target / name)
+    clone = Clone(target)
+    clone.run("git", "init", "--quiet")
+    clone.commit("start")
+    return clone
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory) -> Clone:
+    """Digits, two epochs, `dvc repro` run, committed and tagged `baseline`."""
+    clone = copy_tree(tmp_path_factory.mktemp("pipeline") / "clone")
+    shutil.copy(ROOT / "scripts" / "digits.yaml", clone.path / "params.yaml")
+    clone.edit("params.yaml", "epochs: 12", "epochs: 2")
+    clone.run("python", "scripts/get_data.py", "digits")
+    clone.run("dvc", "add", "--quiet", "data")
+    clone.run("dvc", "repro")
+    clone.commit("baseline")
+    clone.run("git", "tag", "baseline")
+    return clone
+
+
+@pytest.fixture
+def pipeline(finished: Clone):
+    """The finished clone; what a test changes in it is put back afterwards."""
+    yield finished
+    finished.run("git", "reset", "--quiet", "--hard", "baseline")
+    finished.run("dvc", "checkout", "--quiet", "--force")
