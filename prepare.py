@@ -7,161 +7,124 @@ Writes prepared/{train,val,test}.safetensors, prepared/dataset.json and prepared
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import Any
 
 from classifier.config import PrepareParams, load_params
-from classifier.datasets import open_dataset
-from classifier.datasets.layout import SPLITS, Dataset, Sample
+from classifier.datasets import Dataset, Sample, open_dataset
 from classifier.errors import InputError, run
 from classifier.files import atomic_write, write_csv, write_json
 from classifier.images import decode
 from classifier.prepared import DESCRIPTION, FOLDER, SplitWriter, split_path
+from classifier.splits import EXCLUDED, SPLITS, Entry, exclude_copies, hold_out, lacking
 
 import numpy as np
 from tqdm import tqdm
 
 CHUNK = 256  # images decoded at a time: bounds memory whatever the dataset's size
 
-
-class Entry(NamedTuple):
-    """What is known of an image before it is decoded, and which split it goes to."""
-
-    path: str
-    label: int
-    sha256: str
-    split: str
+Augment = Callable[[np.ndarray], np.ndarray]
 
 
 def main() -> None:
     params = load_params("prepare")
-    augment = build_augmentation(params)
+    augment = build_augment(params)
     dataset = open_dataset("data")
+    check_class_names(dataset.classes)
     print(f"data/: {dataset.layout}, {len(dataset.classes)} classes")
 
-    entries, sources = hold_out(list_images(dataset), params)
+    entries, sources = assign_splits(list_images(dataset), params)
     entries, excluded = exclude_copies(entries)
-    check_classes(entries, dataset.classes)
-    digests, mean, std = write_splits(dataset, entries, params.image_size, augment)
-    describe(dataset, entries, sources, excluded, digests, params.image_size, mean, std)
-
-
-def build_augmentation(params: PrepareParams) -> Callable[[np.ndarray], np.ndarray] | None:
-    """A function from uint8 [n, 3, H, W] to the same, or None; only then is torch imported."""
-    if not params.augment:
-        return None
-    from classifier.augment import build_augment
-
-    import torch
-
-    transform = build_augment(params.augment, params.image_size, "prepare.augment")
-    generator = torch.Generator().manual_seed(params.seed)
-
-    def augment(images: np.ndarray) -> np.ndarray:
-        augmented = transform(torch.from_numpy(images).float() / 255, generator)
-        return (augmented * 255).round().clamp(0, 255).to(torch.uint8).numpy()
-
-    return augment
-
-
-def list_images(dataset: Dataset) -> dict[str, list[Entry]]:
-    """Every image of the dataset with its digest, by the split that the dataset puts it in."""
-    entries: dict[str, list[Entry]] = {}
-    for name, split in dataset.splits.items():
-        samples = progress(split.samples(), split.count, f"list {name}")
-        entries[name] = [Entry(s.path, s.label, digest(s.image), name) for s in samples]
-    return entries
-
-
-def digest(image: bytes | np.ndarray) -> str:
-    return hashlib.sha256(np.ascontiguousarray(image) if isinstance(image, np.ndarray) else image).hexdigest()
-
-
-def hold_out(entries: dict[str, list[Entry]], params: PrepareParams) -> tuple[dict[str, list[Entry]], dict[str, str]]:
-    """Cut a test and a validation split from train where the dataset has none.
-
-    Returns:
-        the entries, still in the order and under the source split of the dataset but with their
-        final split, and a sentence per split on where it came from.
-    """
-    sources = {name: f"the dataset's own {name} split" for name in entries}
-    for name, fraction in (("test", params.test_fraction), ("val", params.val_fraction)):
-        if name in entries:
-            continue
-        sources[name] = f"{fraction:g} of each class of train, cut off with seed {params.seed}"
-        print(f"no {name} split in data/: {sources[name]}")
-        chosen = stratified_sample(entries["train"], fraction, f"{params.seed} {name}")
-        entries["train"] = [e._replace(split=name) if e.path in chosen else e for e in entries["train"]]
-    return entries, sources
-
-
-def stratified_sample(entries: Iterable[Entry], fraction: float, salt: str) -> set[str]:
-    """Paths of `fraction` of the training images of each class, at least one.
-
-    Images are ranked by a hash of salt and path rather than shuffled: the choice does not depend on
-    a random generator's version, and adding images to the dataset hardly moves the others.
-    """
-    by_class: dict[int, list[str]] = {}
-    for entry in entries:
-        if entry.split == "train":
-            by_class.setdefault(entry.label, []).append(entry.path)
-    chosen: set[str] = set()
-    for paths in by_class.values():
-        paths.sort(key=lambda path: hashlib.blake2b(f"{salt} {path}".encode(), digest_size=16).digest())
-        chosen.update(paths[: max(1, round(fraction * len(paths)))])
-    return chosen
-
-
-def exclude_copies(entries: dict[str, list[Entry]]) -> tuple[dict[str, list[Entry]], list[dict[str, str]]]:
-    """Mark as excluded each training image that is also in val or test, and each val image in test.
-
-    Otherwise the model is tested on what it has learnt by heart. Copies inside a split stay.
-    """
-    held_out: dict[str, str] = {}
-    excluded = []
-    for split, later in (("test", ("val", "train")), ("val", ("train",))):
-        for entry in (e for group in entries.values() for e in group if e.split == split):
-            held_out.setdefault(entry.sha256, entry.path)
-        for source, group in entries.items():
-            for i, entry in enumerate(group):
-                if entry.split in later and entry.sha256 in held_out:
-                    excluded.append({"path": entry.path, "same_as": held_out[entry.sha256]})
-                    group[i] = entry._replace(split="excluded")
-            entries[source] = group
     for pair in excluded[:10]:
         print(f"excluded {pair['path']}: the same image as {pair['same_as']}")
     if excluded:
-        print(f"excluded {len(excluded)} image(s) that are also in a held-out split; all are in {DESCRIPTION}")
-    return entries, excluded
+        print(f"excluded {len(excluded)} image(s) that are also in a held-out split; {DESCRIPTION} lists them")
+    if missing := lacking(entries, dataset.classes):
+        raise InputError(f"data/ has no images of these classes: {', '.join(missing)}.")
+    files, statistics = write_splits(dataset, entries, params.image_size, augment)
+
+    by_split = {split: [e for e in entries if e.split == split] for split in (*SPLITS, EXCLUDED)}
+    rows = ((s, i, e.path, dataset.classes[e.label], e.sha256) for s in by_split for i, e in enumerate(by_split[s]))
+    write_csv(FOLDER / "images.csv", ["split", "index", "path", "class", "sha256"], rows)
+    splits = {s: describe(by_split[s], dataset.classes) | {"source": sources[s], "sha256": files[s]} for s in SPLITS}
+    write_json(
+        DESCRIPTION,
+        {"layout": dataset.layout, "classes": dataset.classes, "image_size": params.image_size}
+        | statistics
+        | {"splits": splits, "excluded": excluded},
+    )
+    print(", ".join(f"{split}: {splits[split]['count']} images" for split in SPLITS))
 
 
-def check_classes(entries: dict[str, list[Entry]], classes: list[str]) -> None:
-    """Every class needs an image in every split, or its recall is undefined."""
-    present = {(e.split, e.label) for group in entries.values() for e in group}
-    lacking = [f"{name} in {split}" for split in SPLITS for i, name in enumerate(classes) if (split, i) not in present]
-    if lacking:
-        raise InputError(f"data/ has no images of these classes: {', '.join(lacking)}.")
+def build_augment(params: PrepareParams) -> Augment | None:
+    """A function from uint8 [n, 3, H, W] to the same, or None; only then is torch imported."""
+    if not params.augment:
+        return None
+    from classifier import augment
+
+    import torch
+
+    transform = augment.build_augment(params.augment, params.image_size, "prepare.augment")
+    generator = torch.Generator().manual_seed(params.seed)
+
+    def apply(images: np.ndarray) -> np.ndarray:
+        augmented = transform(torch.from_numpy(images).float() / 255, generator)
+        return (augmented * 255).round().clamp(0, 255).to(torch.uint8).numpy()
+
+    return apply
+
+
+def check_class_names(classes: list[str]) -> None:
+    """Refuse classes that nothing can be learnt of, or that predictions.csv has no column for."""
+    if len(classes) < 2:
+        raise InputError(f"data/ has one class only ({', '.join(classes)}): a classifier needs at least two.")
+    if taken := sorted({"index", "path", "label", "prediction", "confidence"} & set(classes)):
+        raise InputError(
+            f"data/ has a class called {taken[0]}, which is a column of predictions.csv: rename the class."
+        )
+
+
+def list_images(dataset: Dataset) -> list[Entry]:
+    """Every image of the dataset with its digest, in the order in which `write_splits` decodes them."""
+    return [
+        Entry(sample.path, sample.label, digest(sample.image), name)
+        for name, split in dataset.splits.items()
+        for sample in progress(split.samples(), split.count, f"list {name}")
+    ]
+
+
+def digest(image: bytes | np.ndarray) -> str:
+    return hashlib.sha256(image if isinstance(image, bytes) else np.ascontiguousarray(image)).hexdigest()
+
+
+def assign_splits(entries: list[Entry], params: PrepareParams) -> tuple[list[Entry], dict[str, str]]:
+    """Cut off the splits that the dataset does not have; say where each split comes from."""
+    own = {entry.split for entry in entries}
+    sources = {split: f"the dataset's own {split} split" for split in SPLITS}
+    for name, fraction in (("test", params.test_fraction), ("val", params.val_fraction)):
+        if name not in own:
+            sources[name] = f"{fraction:g} of each class of train, cut off with seed {params.seed}"
+            print(f"no {name} split in data/: {sources[name]}")
+            entries = hold_out(entries, name, fraction, params.seed)
+    return entries, sources
 
 
 def write_splits(
-    dataset: Dataset,
-    entries: dict[str, list[Entry]],
-    image_size: int,
-    augment: Callable[[np.ndarray], np.ndarray] | None,
-) -> tuple[dict[str, str], list[float], list[float]]:
-    """Decode every image and append it to its split's file.
+    dataset: Dataset, entries: list[Entry], image_size: int, augment: Augment | None
+) -> tuple[dict[str, str], dict[str, list[float]]]:
+    """Decode every image and append it to the file of its split.
 
     Returns:
-        the SHA-256 of each file, and mean and std per channel of the training split in [0, 1].
+        the SHA-256 of each file, and mean and std per channel of the training split, for pixels in [0, 1].
 
     Raises:
         InputError: naming all images that cannot be decoded; then no file is written.
     """
     bad: list[str] = []
-    histogram = np.zeros((3, 256), dtype=np.int64)  # exact, so that no order of summation matters
+    histogram = np.zeros((3, 256), dtype=np.int64)  # exact, whatever the order of summation
 
     def decode_or_note(sample: Sample) -> np.ndarray | None:
         try:
@@ -173,77 +136,37 @@ def write_splits(
     with ExitStack() as stack, ThreadPoolExecutor() as pool:
         writers = {}
         for split in SPLITS:
-            labels = np.array([e.label for g in entries.values() for e in g if e.split == split], dtype=np.int64)
+            labels = np.array([e.label for e in entries if e.split == split], dtype=np.int64)
             file = stack.enter_context(atomic_write(split_path(split)))
             writers[split] = SplitWriter(file, labels, image_size)
-        for source, split in dataset.splits.items():
-            samples = progress(split.samples(), split.count, f"decode {source}")
-            targets = iter(entries[source])
+        targets = (entry.split for entry in entries)
+        for name, split in dataset.splits.items():
+            samples = progress(split.samples(), split.count, f"decode {name}")
             while chunk := list(islice(samples, CHUNK)):
                 images = list(pool.map(decode_or_note, chunk))
-                targets_of_chunk = [entry.split for entry in islice(targets, len(chunk))]
+                split_of = list(islice(targets, len(chunk)))
                 if bad:
-                    continue  # nothing will be written; go on to find all bad images
-                for name, writer in writers.items():
-                    chosen = [i for i, t in zip(images, targets_of_chunk, strict=True) if t == name]
-                    if not chosen:
-                        continue
-                    batch = np.stack(chosen)
-                    if name == "train":
-                        batch = augment(batch) if augment else batch
+                    continue  # nothing will be written: only look for more bad images
+                for target, writer in writers.items():
+                    batch = [image for image, s in zip(images, split_of, strict=True) if s == target]
+                    if batch and target == "train":
+                        batch = augment(np.stack(batch)) if augment else np.stack(batch)
                         histogram += [np.bincount(batch[:, c].ravel(), minlength=256) for c in range(3)]
-                    writer.append(batch)
+                    if len(batch):
+                        writer.append(batch)
         if bad:
             raise InputError("\n  ".join([f"data/ has {len(bad)} image(s) that cannot be used:", *sorted(bad)]))
     levels = np.arange(256) / 255
     mean = histogram @ levels / histogram.sum(1)
-    std = np.sqrt(histogram @ levels**2 / histogram.sum(1) - mean**2)
-    return {name: writer.sha256() for name, writer in writers.items()}, mean.tolist(), std.tolist()
+    variance = histogram @ levels**2 / histogram.sum(1) - mean**2
+    std = np.sqrt(variance.clip(min=1 / 255**2))  # a channel that never varies must not divide by zero
+    files = {split: writer.sha256() for split, writer in writers.items()}
+    return files, {"mean": mean.tolist(), "std": std.tolist()}
 
 
-def describe(
-    dataset: Dataset,
-    entries: dict[str, list[Entry]],
-    sources: dict[str, str],
-    excluded: list[dict[str, str]],
-    digests: dict[str, str],
-    image_size: int,
-    mean: list[float],
-    std: list[float],
-) -> None:
-    """Write dataset.json, and images.csv with a row per image: from data/ to its place in a tensor."""
-    by_split: dict[str, list[Entry]] = {split: [] for split in (*SPLITS, "excluded")}
-    for group in entries.values():
-        for entry in group:
-            by_split[entry.split].append(entry)
-    splits: dict[str, dict[str, Any]] = {}
-    for split in SPLITS:
-        counts = np.bincount([e.label for e in by_split[split]], minlength=len(dataset.classes)).tolist()
-        splits[split] = {
-            "count": sum(counts),
-            "source": sources[split],
-            "sha256": digests[split],
-            "per_class": dict(zip(dataset.classes, counts, strict=True)),
-        }
-        print(f"{split}: {splits[split]['count']} images")
-    write_json(
-        DESCRIPTION,
-        {
-            "layout": dataset.layout,
-            "classes": dataset.classes,
-            "image_size": image_size,
-            "mean": mean,
-            "std": std,
-            "splits": splits,
-            "excluded": excluded,
-        },
-    )
-    rows = (
-        (split, index, entry.path, dataset.classes[entry.label], entry.sha256)
-        for split, group in by_split.items()
-        for index, entry in enumerate(group)
-    )
-    write_csv(FOLDER / "images.csv", ["split", "index", "path", "class", "sha256"], rows)
+def describe(entries: list[Entry], classes: list[str]) -> dict[str, Any]:
+    counts = np.bincount([entry.label for entry in entries], minlength=len(classes)).tolist()
+    return {"count": len(entries), "per_class": dict(zip(classes, counts, strict=True))}
 
 
 def progress(samples: Iterator[Sample], count: int, description: str) -> Iterator[Sample]:

@@ -42,9 +42,11 @@ def build_augment(transforms: Mapping[str, Mapping[str, Any]], image_size: int, 
                 raise InputError(f"{where}.{name}.{argument}: no such argument, {nearest(argument, known)}")
         try:
             probe = torch.zeros(2, 3, image_size, image_size)
-            TRANSFORMS[name](probe, Generator().manual_seed(0), **arguments)
+            size = TRANSFORMS[name](probe, Generator().manual_seed(0), **arguments).shape[-1]
         except (TypeError, ValueError, IndexError, RuntimeError) as error:
             raise InputError(f"{where}.{name}: {dict(arguments)} does not work: {error}") from None
+        if size != image_size:
+            raise InputError(f"{where}.{name}: makes images of {size} pixels, but they must stay at {image_size}.")
     chosen = [(TRANSFORMS[name], transforms[name]) for name in TRANSFORMS if name in transforms]
 
     def augment(images: Tensor, generator: Generator) -> Tensor:

@@ -7,6 +7,7 @@ SHA-256 of each file, which is checked at every load: safetensors itself would r
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -62,9 +63,10 @@ class SplitWriter:
         self._write(len(header).to_bytes(8, "little") + header)
         self._write(labels.astype("<i8").tobytes())
 
-    def append(self, images: np.ndarray) -> None:
-        """Write the next images, uint8 [n, 3, H, W]."""
-        self._write(np.ascontiguousarray(images).tobytes())
+    def append(self, images: Sequence[np.ndarray] | np.ndarray) -> None:
+        """Write the next images, uint8 [3, H, W] each."""
+        for image in images:
+            self._write(image.tobytes())
 
     def sha256(self) -> str:
         """The digest of all that was written, in hexadecimal."""

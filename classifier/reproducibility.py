@@ -46,6 +46,7 @@ def make_deterministic() -> None:
     import torch
 
     torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # a debugging aid, paid for at every tensor
     torch.backends.cudnn.benchmark = False
 
 

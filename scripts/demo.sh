@@ -33,7 +33,6 @@ run dvc repro
 run git add .
 run git commit --quiet --message "Baseline"
 run git tag baseline
-run dvc metrics show
 
 say "4. More weight for the class that is recognised worst; prepare need not run again"
 run python scripts/reweight.py

@@ -8,8 +8,10 @@
 from pathlib import Path
 
 from classifier.datasets import cifar, folders, parquet
-from classifier.datasets.layout import Dataset
+from classifier.datasets.layout import Dataset, Sample, Split
 from classifier.errors import InputError
+
+__all__ = ["Dataset", "Sample", "Split", "open_dataset"]
 
 
 def open_dataset(root: str | Path) -> Dataset:

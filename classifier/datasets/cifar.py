@@ -24,18 +24,26 @@ def open_cifar100(folder: Path) -> Dataset:
 
 
 def _cifar_split(files: list[Path], label_key: str) -> Split:
-    # The files are small (at most 150 MB) and counting needs them parsed; they are read again when
-    # iterated, one at a time.
-    count = sum(len(_load_batch(file)[label_key]) for file in files)
+    # Counting needs the files parsed; they are read again when iterated, one at a time.
+    count = sum(len(_load_images(file, label_key)[0]) for file in files)
 
     def samples() -> Iterator[Sample]:
         for file in files:
-            batch = _load_batch(file)
-            images = np.asarray(batch["data"], dtype=np.uint8).reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
-            for image, label, name in zip(images, batch[label_key], batch["filenames"], strict=True):
+            for name, label, image in zip(*_load_images(file, label_key), strict=True):
                 yield Sample(f"{file.name}/{_text(name)}", int(label), image)
 
     return Split(count, samples)
+
+
+def _load_images(path: Path, label_key: str) -> tuple[list, list[int], np.ndarray]:
+    """File names, labels and images, uint8 [N, 32, 32, 3], of one batch."""
+    batch = _load_batch(path)
+    try:
+        names, labels = batch["filenames"], batch[label_key]
+        images = np.asarray(batch["data"], dtype=np.uint8).reshape(len(labels), 3, 32, 32).transpose(0, 2, 3, 1)
+    except (KeyError, ValueError, TypeError) as error:
+        raise InputError(f"{path} does not hold what a CIFAR file holds: {error!r}") from None
+    return names, labels, images
 
 
 class _ArrayUnpickler(pickle.Unpickler):

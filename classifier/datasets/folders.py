@@ -5,8 +5,9 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from classifier.datasets.layout import SPLITS, Dataset, Sample, Split
+from classifier.datasets.layout import Dataset, Sample, Split
 from classifier.errors import InputError
+from classifier.splits import SPLITS
 
 from PIL import Image
 
@@ -22,6 +23,8 @@ def open_folders(root: Path) -> Dataset:
                 f"{root / split}/ and {root}/train/ must have the same class folders: "
                 f"missing in {split}: {missing or 'none'}, only in {split}: {extra or 'none'}."
             )
+    if not classes:
+        raise InputError(f"{root}/train/ holds no folders: it should hold a folder of images for each class.")
     splits, skipped = {}, []
     for split in names:
         files = [(f, label) for label, name in enumerate(classes) for f in _files(root / split / name, root)]
@@ -64,5 +67,7 @@ def _files(folder: Path, root: Path) -> list[Path]:
 
 def _refuse_escape(path: Path, root: Path) -> None:
     target = path.resolve()
+    if not target.exists():
+        raise InputError(f"{path} is a link to nothing ({target}).")
     if not target.is_relative_to(root.resolve()) and not _DVC_CACHE_OBJECT.search(target.as_posix()):
         raise InputError(f"{path} is a link that leaves the dataset ({target}): copy the file instead.")

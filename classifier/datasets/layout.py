@@ -6,8 +6,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-SPLITS = ("train", "val", "test")
-
 
 class Sample(NamedTuple):
     """One image as the dataset stores it."""

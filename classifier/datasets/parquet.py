@@ -48,7 +48,10 @@ def _columns(shard: Path) -> tuple[str, str, list[str]]:
     """The image column, the label column and the class names of a shard, from its schema."""
     schema = _parquet_file(shard).schema_arrow
     metadata = (schema.metadata or {}).get(b"huggingface")
-    features = json.loads(metadata)["info"]["features"] if metadata else {}
+    try:
+        features = json.loads(metadata)["info"]["features"] if metadata else {}
+    except (ValueError, KeyError, TypeError):
+        features = {}
     images = [name for name, feature in features.items() if _type(feature) == "Image"]
     labels = [name for name, feature in features.items() if _type(feature) == "ClassLabel"]
     if not images or not labels:

@@ -1,0 +1,58 @@
+"""Which image goes to train, val and test, decided before any image is decoded."""
+
+import hashlib
+from collections.abc import Iterable
+from typing import NamedTuple
+
+SPLITS = ("train", "val", "test")
+EXCLUDED = "excluded"
+
+
+class Entry(NamedTuple):
+    """What is known of an image before it is decoded."""
+
+    path: str
+    label: int
+    sha256: str
+    split: str  # as the dataset has it, then where it goes: one of SPLITS or EXCLUDED
+
+
+def hold_out(entries: list[Entry], name: str, fraction: float, seed: int) -> list[Entry]:
+    """Move `fraction` of the training images of each class, at least one, to the split `name`.
+
+    Images are ranked by a hash of seed, split and path rather than shuffled: the choice does not
+    depend on a random generator's version, and adding images to the dataset hardly moves the others.
+    """
+    by_class: dict[int, list[str]] = {}
+    for entry in entries:
+        if entry.split == "train":
+            by_class.setdefault(entry.label, []).append(entry.path)
+    chosen: set[str] = set()
+    for paths in by_class.values():
+        paths.sort(key=lambda path: hashlib.sha256(f"{seed} {name} {path}".encode()).digest())
+        chosen.update(paths[: max(1, round(fraction * len(paths)))])
+    return [e._replace(split=name) if e.split == "train" and e.path in chosen else e for e in entries]
+
+
+def exclude_copies(entries: list[Entry]) -> tuple[list[Entry], list[dict[str, str]]]:
+    """Exclude each training image that is also in val or test, and each val image that is also in test.
+
+    Otherwise the model would be tested on what it has learnt by heart. Copies inside a split stay.
+
+    Returns:
+        the entries, and the paths of each excluded image and of its copy: {"path": …, "same_as": …}.
+    """
+    held_out: dict[str, str] = {}  # digest to path
+    copies: dict[str, str] = {}  # path of an image to leave out, to path of its copy
+    for split in ("test", "val", "train"):
+        group = [entry for entry in entries if entry.split == split]
+        copies |= {entry.path: held_out[entry.sha256] for entry in group if entry.sha256 in held_out}
+        held_out |= {entry.sha256: entry.path for entry in group if entry.sha256 not in held_out}
+    kept = [e._replace(split=EXCLUDED) if e.path in copies else e for e in entries]
+    return kept, [{"path": path, "same_as": other} for path, other in copies.items()]
+
+
+def lacking(entries: Iterable[Entry], classes: list[str]) -> list[str]:
+    """The classes without an image in some split, as "NAME in SPLIT": their recall would be undefined."""
+    present = {(entry.split, entry.label) for entry in entries}
+    return [f"{name} in {split}" for split in SPLITS for i, name in enumerate(classes) if (split, i) not in present]
