@@ -36,7 +36,7 @@ def main() -> None:
     check_class_names(dataset.classes)
     print(f"data/: {dataset.layout}, {len(dataset.classes)} classes")
 
-    entries, sources = assign_splits(list_images(dataset), params)
+    entries, sources = assign_splits(list_images(dataset), set(dataset.splits), params)
     entries, excluded = exclude_copies(entries)
     for pair in excluded[:10]:
         print(f"excluded {pair['path']}: the same image as {pair['same_as']}")
@@ -100,9 +100,8 @@ def digest(image: bytes | np.ndarray) -> str:
     return hashlib.sha256(image if isinstance(image, bytes) else np.ascontiguousarray(image)).hexdigest()
 
 
-def assign_splits(entries: list[Entry], params: PrepareParams) -> tuple[list[Entry], dict[str, str]]:
-    """Cut off the splits that the dataset does not have; say where each split comes from."""
-    own = {entry.split for entry in entries}
+def assign_splits(entries: list[Entry], own: set[str], params: PrepareParams) -> tuple[list[Entry], dict[str, str]]:
+    """Cut off the splits that are not the dataset's `own`; say where each split comes from."""
     sources = {split: f"the dataset's own {split} split" for split in SPLITS}
     for name, fraction in (("test", params.test_fraction), ("val", params.val_fraction)):
         if name not in own:

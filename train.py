@@ -7,6 +7,7 @@ Writes models/classifier.safetensors and plots/history.csv.
     DEVICE=cpu python train.py
 """
 
+import math
 import time
 from typing import NamedTuple
 
@@ -152,10 +153,8 @@ class Trainer:
         # Read once per epoch: reading a loss at each step would make a GPU wait at each step.
         if not losses.isfinite().all():
             step = int(losses.isfinite().logical_not().nonzero()[0])
-            raise InputError(
-                f"the loss is {losses[step].item()} at epoch {epoch + 1}, step {step + 1}, learning rate "
-                f"{lrs[step]:.3g}: training diverged, and no checkpoint was written. Try a lower train.lr."
-            )
+            where = f"at epoch {epoch + 1}, step {step + 1}, learning rate {lrs[step]:.3g}"
+            raise diverged("loss", losses[step].item(), where)
         return lrs[0], losses.mean().item(), correct.mean().item()
 
     def train_step(self, images: Tensor, labels: Tensor, size: int | None) -> tuple[Tensor, Tensor]:
@@ -193,6 +192,11 @@ class Trainer:
         return self.optimizers[0].param_groups[0]["lr"]
 
 
+def diverged(what: str, value: float, where: str) -> InputError:
+    advice = "training diverged, and no checkpoint was written. Try a lower train.lr."
+    return InputError(f"the {what} is {value} {where}: {advice}")
+
+
 def train_and_validate(trainer: Trainer, train_set: Split, val_set: Split) -> tuple[list[Epoch], dict[str, Tensor]]:
     """Train all epochs; return the history and the weights of the best or the last of them."""
     params, history, weights = trainer.params, [], {}
@@ -203,6 +207,8 @@ def train_and_validate(trainer: Trainer, train_set: Split, val_set: Split) -> tu
             lr, train_loss, train_accuracy = trainer.train_one_epoch(train_set, epoch, bar)
             seconds = time.monotonic() - start
             val_loss, val_accuracy = validate(trainer, val_set)
+            if not math.isfinite(val_loss):
+                raise diverged("validation loss", val_loss, f"after epoch {epoch + 1}")
             history.append(Epoch(epoch + 1, lr, train_loss, train_accuracy, val_loss, val_accuracy))
             if params.keep == "last" or val_accuracy >= max(row.val_accuracy for row in history):
                 weights = {name: t.detach().clone() for name, t in trainer.model.state_dict().items()}

@@ -104,7 +104,7 @@ def random_resized_crop(
 ) -> Tensor:
     """The crop is resized to the size the images have; parts beyond the border repeat the border."""
     n = len(images)
-    area = _uniform(generator, n, scale, images)
+    area = _uniform(generator, n, scale, images, least=0)
     log_ratio = _uniform(generator, n, [math.log(r) for r in ratio], images)
     width = (area * log_ratio.exp()).sqrt().clamp(max=1)
     height = (area / log_ratio.exp()).sqrt().clamp(max=1)
@@ -115,7 +115,8 @@ def random_resized_crop(
 
 
 def random_rotation(images: Tensor, generator: Generator, *, degrees: float | Sequence[float]) -> Tensor:
-    return random_affine(images, generator, degrees=degrees)
+    low, high = _interval(degrees)  # counter-clockwise, unlike RandomAffine: as in torchvision
+    return random_affine(images, generator, degrees=(-high, -low))
 
 
 def random_affine(
@@ -128,13 +129,18 @@ def random_affine(
     shear: float | Sequence[float] | None = None,
 ) -> Tensor:
     """Bilinear; what comes from outside the image is black. `shear` acts along the x axis."""
+    if scale and min(scale) <= 0:
+        raise ValueError("scale must be greater than 0")
+    if translate and max(translate) > 1:
+        raise ValueError("translate must be between 0 and 1")
     n = len(images)
     angle = torch.deg2rad(_uniform(generator, n, _interval(degrees), images))
     factor = _uniform(generator, n, scale or (1, 1), images)
     slant = torch.deg2rad(_uniform(generator, n, _interval(shear or 0), images)).tan()
     x, y = (2 * _uniform(generator, n, (-t, t), images) for t in translate or (0, 0))
     cos, sin = angle.cos() / factor, angle.sin() / factor
-    matrix = torch.stack([cos, sin + slant * cos, -x, -sin, cos - slant * sin, -y], 1).view(n, 2, 3)
+    a, b, c, d = cos - slant * sin, sin + slant * cos, -sin, cos  # from output to input, about the centre
+    matrix = torch.stack([a, b, -(a * x + b * y), c, d, -(c * x + d * y)], 1).view(n, 2, 3)
     return _warp(images, matrix, "zeros")
 
 
@@ -153,7 +159,7 @@ def color_jitter(
         (saturation, _gray),
     ):
         low, high = amount if isinstance(amount, Sequence) else (max(0, 1 - amount), 1 + amount)
-        factor = _uniform(generator, len(images), (low, high), images).view(-1, 1, 1, 1)
+        factor = _uniform(generator, len(images), (low, high), images, least=0).view(-1, 1, 1, 1)
         images = torch.lerp(reference(images).expand_as(images), images, factor).clamp(0, 1)
     return images
 
@@ -173,7 +179,7 @@ def random_erasing(
 ) -> Tensor:
     """The rectangle lies wholly inside the image; its sides are cut to the image's."""
     n, _, height, width = images.shape
-    area = _uniform(generator, n, scale, images) * height * width
+    area = _uniform(generator, n, scale, images, least=0) * height * width
     aspect = _uniform(generator, n, [math.log(r) for r in ratio], images).exp()
     h = (area * aspect).sqrt().round().clamp(1, height)
     w = (area / aspect).sqrt().round().clamp(1, width)
@@ -199,10 +205,10 @@ TRANSFORMS: dict[str, Callable[..., Tensor]] = {
 }
 
 
-def _uniform(generator: Generator, n: int, bounds: Sequence[float], like: Tensor) -> Tensor:
+def _uniform(generator: Generator, n: int, bounds: Sequence[float], like: Tensor, least: float = -math.inf) -> Tensor:
     low, high = bounds
-    if low > high:
-        raise ValueError(f"the lower bound {low} is above the upper bound {high}")
+    if not least <= low <= high:  # so that NaN fails
+        raise ValueError(f"[{low}, {high}] is no range of numbers" + (f" from {least} up" if least == 0 else ""))
     return low + (high - low) * torch.rand(n, generator=generator, device=like.device)
 
 

@@ -1,7 +1,7 @@
 """The trained model as one safetensors file that holds all that is needed to use it.
 
 The metadata says how to rebuild the network and how to treat images; loading executes nothing.
-safetensors carries no checksum, so the metadata also records the SHA-256 of the weights.
+safetensors carries no checksum, so the metadata also records a SHA-256 of itself and the weights.
 """
 
 import hashlib
@@ -36,8 +36,9 @@ class Metadata:
 def save_checkpoint(path: Path, weights: dict[str, Tensor], metadata: Metadata) -> None:
     """Write `weights` and `metadata` to `path`, atomically and with the same bytes each time."""
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
-    header = {"format": FORMAT, "sha256": _digest(weights)}
-    header |= {key: json.dumps(value, ensure_ascii=False) for key, value in asdict(metadata).items()}
+    described = {"format": FORMAT, **asdict(metadata)}
+    described["sha256"] = _digest(weights, described)
+    header = {"checkpoint": json.dumps(described, ensure_ascii=False)}  # the library writes several in random order
     with atomic_write(path) as file:
         file.write(safetensors.torch.save(weights, header))
 
@@ -50,18 +51,18 @@ def load_checkpoint(path: str | Path) -> tuple[nn.Module, Metadata]:
     """
     try:
         with safetensors.safe_open(path, "pt") as file:
-            header = file.metadata() or {}
+            header = json.loads((file.metadata() or {}).get("checkpoint", "{}"))
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
     except FileNotFoundError:
         raise InputError(f"{path} not found: run `dvc repro`, or fetch a trained model with `dvc pull`.") from None
-    except (safetensors.SafetensorError, OSError) as error:
+    except (safetensors.SafetensorError, OSError, ValueError) as error:
         raise InputError(f"{path} is not a readable safetensors file: {error}") from None
-    if header.get("format") != FORMAT:
-        raise InputError(f"{path} is no checkpoint of this project (format {header.get('format')}, not {FORMAT}).")
-    if header.get("sha256") != _digest(weights):
-        raise InputError(f"{path} is damaged: its weights do not match the digest they were saved with.")
+    if not isinstance(header, dict) or header.get("format") != FORMAT:
+        raise InputError(f"{path} is no checkpoint of this project, or of another version of it.")
+    if header.pop("sha256", None) != _digest(weights, header):
+        raise InputError(f"{path} is damaged: its contents do not match the digest they were saved with.")
     try:
-        metadata = Metadata(**{name: json.loads(header[name]) for name in Metadata.__dataclass_fields__})
+        metadata = Metadata(**{name: header[name] for name in Metadata.__dataclass_fields__})
         model = build_model(metadata.model, len(metadata.classes), metadata.image_size)
         model.load_state_dict(weights)
     except (KeyError, ValueError, TypeError, RuntimeError) as error:
@@ -85,8 +86,8 @@ def require_same_classes(metadata: Metadata, classes: list[str], path: str | Pat
     raise InputError(f"{path} was trained on other classes than prepared/ holds: {difference}.")
 
 
-def _digest(weights: dict[str, Tensor]) -> str:
-    digest = hashlib.sha256()
+def _digest(weights: dict[str, Tensor], described: dict) -> str:
+    digest = hashlib.sha256(json.dumps(described, sort_keys=True).encode())
     for name in sorted(weights):
         tensor = weights[name]
         digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())

@@ -5,7 +5,7 @@ stands. All problems of the file are reported together, before any data is read.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, fields
 from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
@@ -22,6 +22,7 @@ class Must(NamedTuple):
 
 
 POSITIVE = Must("greater than 0", lambda v: v > 0)
+SEED = Must("between 0 and 4294967295", lambda v: 0 <= v < 2**32)
 AT_LEAST_0 = Must("at least 0", lambda v: v >= 0)
 AT_LEAST_1 = Must("at least 1", lambda v: v >= 1)
 FRACTION = Must("between 0 and 1, both excluded", lambda v: 0 < v < 1)
@@ -36,19 +37,20 @@ class PrepareParams:
     image_size: Annotated[int, IMAGE_SIZE]
     val_fraction: Annotated[float, FRACTION]
     test_fraction: Annotated[float, FRACTION]
-    seed: Annotated[int, AT_LEAST_0]
+    seed: Annotated[int, SEED]
     augment: Transforms
 
 
 @dataclass(frozen=True)
 class TrainParams:
-    seed: Annotated[int, AT_LEAST_0]
+    seed: Annotated[int, SEED]
     model: str
     epochs: Annotated[int, AT_LEAST_1]
-    batch_size: Annotated[int, AT_LEAST_1]
+    batch_size: Annotated[int, Must("at least 2, which batch norm needs", lambda v: v >= 2)]
     optimizer: Literal["sgd", "adamw", "muon"]
     lr: Annotated[float, POSITIVE]
-    aux_lr: Annotated[float, POSITIVE]
+    head_lr: Annotated[float, POSITIVE]
+    bias_lr: Annotated[float, POSITIVE]
     momentum: Annotated[float, SHARE]
     weight_decay: Annotated[float, AT_LEAST_0]
     schedule: Literal["linear", "cosine", "constant"]
@@ -199,7 +201,11 @@ class _UniqueKeyLoader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
         seen = set()
         for key_node, _ in node.value:
+            if key_node.tag == "tag:yaml.org,2002:merge":  # `<<: *anchor` may stand beside what it brings
+                continue
             key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, Hashable):
+                raise yaml.constructor.ConstructorError(None, None, f"{key!r} cannot be a key", key_node.start_mark)
             if key in seen:
                 raise yaml.constructor.ConstructorError(
                     None, None, f"the key {key!r} stands twice", key_node.start_mark

@@ -37,6 +37,7 @@ def image_grid(
             fontsize=9,
             color=RIGHT if right else WRONG,
             pad=3,
+            parse_math=False,
             linespacing=1.1,
         )
     figure.tight_layout(rect=(0, 0, 1, 1 - 0.1 / rows), h_pad=0.6, w_pad=0.4)

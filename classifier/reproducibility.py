@@ -52,7 +52,7 @@ def make_deterministic() -> None:
 
 def step_seed(seed: int, epoch: int, step: int) -> int:
     """A seed for one training step, so that its draws depend on nothing that came before it."""
-    return (seed * 1_000_003 + epoch) * 1_000_003 + step
+    return ((seed * 1_000_003 + epoch) * 1_000_003 + step) % 2**64
 
 
 def autocast_dtype(precision: str, device):

@@ -46,8 +46,9 @@ def main() -> None:
 def write_shards(split: Split, out: Path, name: str, classes: list[str]) -> None:
     """Write the samples of a split, in their order, to NAME-00000-of-00002.parquet and so on."""
     schema = shard_schema(classes)
-    num_shards = 1 + sum(len(sample.image) for sample in split.samples()) // SHARD_BYTES
-    per_shard = -(-split.count // num_shards)
+    at_least = 1 + sum(len(sample.image) for sample in split.samples()) // SHARD_BYTES
+    per_shard = -(-split.count // at_least)  # rounded up
+    num_shards = -(-split.count // per_shard)
     samples = iter(tqdm(split.samples(), name, split.count, unit=" images", disable=None))
     for shard in range(num_shards):
         path = out / f"{name}-{shard:05}-of-{num_shards:05}.parquet"

@@ -20,6 +20,8 @@ from classifier.files import atomic_write
 
 from ruamel.yaml import YAML
 
+LOWEST, HIGHEST = 0.001, 1000
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -40,11 +42,15 @@ def main() -> None:
 
 def read_recall() -> dict[str, float]:
     try:
-        return json.loads(Path("metrics.json").read_text())["val"]["recall"]
+        recall = json.loads(Path("metrics.json").read_text())["val"]["recall"]
+        recall = {name: float(value) for name, value in recall.items()}
     except FileNotFoundError:
         raise InputError("metrics.json not found: run `dvc repro` first.") from None
-    except (ValueError, KeyError) as error:
-        raise InputError(f"metrics.json is not what evaluate.py writes ({error!r}): run `dvc repro`.") from None
+    except (ValueError, KeyError, TypeError, AttributeError):
+        recall = {}
+    if not recall:
+        raise InputError("metrics.json does not hold what evaluate.py writes: run `dvc repro`.")
+    return recall
 
 
 def multiply_weight(name: str, factor: float) -> tuple[float, float]:
@@ -54,13 +60,17 @@ def multiply_weight(name: str, factor: float) -> tuple[float, float]:
     yaml.width = 4096
     document = yaml.load(Path("params.yaml").read_text())
     weights = document["train"]["class_weights"]
-    old = float(weights.get(name, 1.0))
-    weights[name] = round(old * factor, 6)
+    key = next((key for key in weights if str(key) == name), name)  # YAML reads the class `7` as a number
+    old = float(weights.get(key, 1.0))
+    new = round(old * factor, 6)
+    if not LOWEST <= new <= HIGHEST:
+        raise InputError(f"the weight of {name} would become {new:g}: keep it between {LOWEST} and {HIGHEST}.")
+    weights[key] = new
     buffer = io.BytesIO()
     yaml.dump(document, buffer)
     with atomic_write("params.yaml") as file:
         file.write(buffer.getvalue())
-    return old, weights[name]
+    return old, new
 
 
 if __name__ == "__main__":

@@ -61,6 +61,8 @@ def _files(folder: Path, root: Path) -> list[Path]:
         for path in [Path(parent, name) for name in [*folders, *names]]:
             if path.is_symlink():
                 _refuse_escape(path, root)
+            if not path.is_file() and not path.is_dir():
+                raise InputError(f"{path} is neither a file nor a folder.")
         found += [Path(parent, name) for name in names if not name.startswith(".") and name != "Thumbs.db"]
     return sorted(found, key=lambda path: path.as_posix())
 
