@@ -22,21 +22,21 @@ demo: setup  ## play the whole scenario in demo/, on handwritten digits
 	@scripts/demo.sh
 
 data: setup  ## download CIFAR-10 into data/, as data.dvc pins it
-	python scripts/get_data.py cifar10
-	dvc add data
+	$(BIN)/python scripts/get_data.py cifar10
+	$(BIN)/dvc add data
 
 test: setup lint  ## run all tests
-	python -m pytest
+	$(BIN)/python -m pytest
 
 test-fast: setup  ## run the unit tests, in seconds
-	python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow"
 
 lint: setup  ## check style and formatting
-	ruff check .
-	ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 
 bench: setup  ## measure; see bench/README.md
-	python bench/malloc.py
+	$(BIN)/python bench/malloc.py
 
 lock:  ## resolve pyproject.toml into requirements.txt (needs uv)
 	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \

@@ -11,7 +11,7 @@ from classifier.reproducibility import keep_large_blocks
 
 keep_large_blocks()  # before torch allocates anything
 
-from classifier.checkpoint import PATH, Metadata, load_checkpoint, require_same_classes
+from classifier.checkpoint import PATH, load_checkpoint, require_same_classes
 from classifier.config import load_params
 from classifier.errors import InputError, run
 from classifier.files import atomic_write, write_json
@@ -23,7 +23,6 @@ from classifier.reproducibility import autocast_dtype, make_deterministic, selec
 
 import numpy as np
 import pandas as pd
-from torch import nn
 
 GRID = 32  # images in each picture
 
@@ -38,42 +37,46 @@ def main() -> None:
             f"{PATH} was trained on {metadata.image_size}-pixel images, prepared/ holds {description.image_size}-pixel "
             "ones: run `dvc repro`."
         )
-    device = select_device()
     make_deterministic()
+    device = select_device()
     model = model.to(device)
 
-    metrics = {}
-    for split in ("val", "test"):
-        images, labels = (t.to(device) for t in load_split(split, description))
-        probabilities = predict_probabilities(model, images, metadata, params.tta)
-        metrics[split] = summarize(probabilities, labels.cpu().numpy(), metadata.classes)
-        print(
-            f"{split}: accuracy {metrics[split]['accuracy']:.2%}, worst class {metrics[split]['worst_class']} "
-            f"with recall {metrics[split]['worst_recall']:.1%}"
-        )
-    # The test split came last: its predictions are the ones that are written down and drawn.
-    predictions = list_predictions(probabilities, labels.cpu().numpy(), metadata.classes)
+    def predict(split: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Images uint8 [N, 3, H, W], labels int64 [N] and probabilities float64 [N, num_classes] of a split."""
+        images, labels = load_split(split, description)
+        normalize = Normalize(metadata.mean, metadata.std, device)
+        dtype = autocast_dtype(params.precision, device)
+        logits = predict_logits(model, images.to(device), normalize, dtype, params.tta)
+        return images.numpy(), labels.numpy(), logits.cpu().double().softmax(1).numpy()
+
+    _, val_labels, val_probabilities = predict("val")
+    test_images, test_labels, test_probabilities = predict("test")
+    metrics = {
+        "val": summarize(val_probabilities, val_labels, metadata.classes),
+        "test": summarize(test_probabilities, test_labels, metadata.classes),
+    }
+    for split, m in metrics.items():
+        worst = f"worst class {m['worst_class']} with recall {m['worst_recall']:.1%}"
+        print(f"{split}: accuracy {m['accuracy']:.2%}, {worst}")
+
+    predictions = list_predictions(test_probabilities, test_labels, metadata.classes)
     write_table("predictions.csv", predictions)
-    write_tables(probabilities, labels.cpu().numpy(), metadata.classes)
-    draw_grids(images.cpu().numpy(), predictions)
+    write_tables(test_probabilities, test_labels, metadata.classes)
+    draw_grids(test_images, predictions)
     write_json("metrics.json", metrics)
-
-
-def predict_probabilities(model: nn.Module, images, metadata: Metadata, tta: str) -> np.ndarray:
-    """Softmax of the model's logits, float64 [N, num_classes]."""
-    normalize = Normalize(metadata.mean, metadata.std, images.device)
-    logits = predict_logits(model, images, normalize, autocast_dtype("auto", images.device), tta)
-    return logits.double().softmax(1).cpu().numpy()
 
 
 def list_predictions(probabilities: np.ndarray, labels: np.ndarray, classes: list[str]) -> pd.DataFrame:
     """A row per test image: index, path, label, prediction, confidence and a column per class."""
     listed = pd.read_csv(FOLDER / "images.csv", dtype=str, keep_default_na=False)
+    paths = listed.loc[listed["split"] == "test", "path"].to_numpy()
+    if len(paths) != len(labels):
+        raise InputError(f"{FOLDER}/images.csv lists {len(paths)} test images, not {len(labels)}: run `dvc repro`.")
     names = np.array(classes)
     table = pd.DataFrame(
         {
             "index": np.arange(len(labels)),
-            "path": listed.loc[listed["split"] == "test", "path"].to_numpy(),
+            "path": paths,
             "label": names[labels],
             "prediction": names[probabilities.argmax(1)],
             "confidence": probabilities.max(1),

@@ -9,6 +9,7 @@ Writes models/classifier.safetensors and plots/history.csv.
 
 import math
 import time
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from classifier.reproducibility import keep_large_blocks
@@ -32,7 +33,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 HISTORY = "plots/history.csv"
-WHITENING_IMAGES = 1000  # about a million 2×2 patches, for a 12×12 covariance
+WHITENING_PIXELS = 1_000_000  # about as many 2×2 patches, for a 12×12 covariance
 
 
 class Epoch(NamedTuple):
@@ -51,26 +52,28 @@ def main() -> None:
     description = load_description()
     augment = build_augment(params.augment, description.image_size, "train.augment")
     class_weights = weigh_classes(params.class_weights, description)
-    device = select_device()
     make_deterministic()
+    device = select_device()
     dtype = autocast_dtype(params.precision, device)
     torch.manual_seed(params.seed)
     model = build_model(params.model, len(description.classes), description.image_size)
+    low_res_size = round(params.low_res_scale * description.image_size)
     if params.low_res_share:
-        require_size(model, params.model, params.low_res_size)
+        require_size(model, params.model, low_res_size)
 
     train_set = Split(*(t.to(device) for t in load_split("train", description)))
     val_set = Split(*(t.to(device) for t in load_split("val", description)))
     normalize = Normalize(description.mean, description.std, device)
     model = model.to(device, memory_format=torch.channels_last)
     if hasattr(model, "fit_to_data"):
-        sample = torch.randperm(len(train_set.images))[:WHITENING_IMAGES].to(device)
+        count = max(1, WHITENING_PIXELS // description.image_size**2)
+        sample = torch.randperm(len(train_set.images))[:count].to(device)
         model.fit_to_data(normalize(train_set.images[sample]))
     print(
         f"training {params.model} on {device} in {str(dtype).removeprefix('torch.')}, {torch.get_num_threads()} threads"
     )
 
-    trainer = Trainer(model, params, augment, normalize, class_weights.to(device), dtype)
+    trainer = Trainer(model, params, augment, normalize, class_weights.to(device), low_res_size, dtype)
     history, weights = train_and_validate(trainer, train_set, val_set)
 
     write_csv(HISTORY, list(Epoch._fields), history)
@@ -104,29 +107,28 @@ def weigh_classes(setting: dict[str, float] | str, description: Description) -> 
     return (weights * counts.sum() / (weights * counts).sum()).float()
 
 
+@dataclass
 class Trainer:
     """What one training step needs. All its randomness comes from (seed, epoch, step)."""
 
-    def __init__(
-        self,
-        model: nn.Module,
-        params: TrainParams,
-        augment: Augment,
-        normalize: Normalize,
-        class_weights: Tensor,
-        dtype: torch.dtype,
-    ):
-        self.model, self.params, self.augment = model, params, augment
-        self.normalize, self.class_weights, self.dtype = normalize, class_weights, dtype
-        self.device = class_weights.device
-        self.optimizers = build_optimizers(model, params)
-        self.lr_factor = lr_factor(params.schedule, params.warmup)
+    model: nn.Module
+    params: TrainParams
+    augment: Augment
+    normalize: Normalize
+    class_weights: Tensor  # float32 [num_classes]
+    low_res_size: int
+    dtype: torch.dtype
+
+    def __post_init__(self):
+        self.device = self.class_weights.device
+        self.optimizers = build_optimizers(self.model, self.params)
+        self.lr_factor = lr_factor(self.params.schedule, self.params.warmup)
         self.peak_lrs = [[group["lr"] for group in o.param_groups] for o in self.optimizers]
-        self.scaler = torch.amp.GradScaler(self.device.type, enabled=dtype == torch.float16)
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.dtype == torch.float16)
         self.generator = torch.Generator(self.device)
 
     def train_one_epoch(self, data: Split, epoch: int, bar: tqdm) -> tuple[float, float, float]:
-        """Show the network every training image once, but for what does not fill a batch.
+        """Show the network every training image once, in batches that differ in size by one at most.
 
         Returns:
             the learning rate of the first step, mean loss and accuracy.
@@ -135,21 +137,20 @@ class Trainer:
             InputError: at the first loss that is not finite, with epoch, step and learning rate.
         """
         self.model.train()
-        batch_size = min(self.params.batch_size, len(data.images))
-        steps = len(data.images) // batch_size
-        order = torch.randperm(
-            len(data.images), generator=torch.Generator().manual_seed(step_seed(self.params.seed, epoch, 0))
-        )
-        batches = order[: steps * batch_size].to(self.device).split(batch_size)
+        steps = max(1, round(len(data.images) / self.params.batch_size))
+        generator = torch.Generator().manual_seed(step_seed(self.params.seed, epoch, 0))
+        order = torch.randperm(len(data.images), generator=generator).to(self.device)
         losses, correct = torch.zeros(steps, device=self.device), torch.zeros(steps, device=self.device)
         lrs = []
-        for step, batch in enumerate(batches):
+        for step, batch in enumerate(order.tensor_split(steps)):
             self.reseed(epoch, step + 1)
             progress = (epoch * steps + step) / (self.params.epochs * steps)
             lrs.append(self.set_lr(progress))
-            size = self.params.low_res_size if progress < self.params.low_res_share else None
+            if hasattr(self.model, "set_progress"):
+                self.model.set_progress(progress)
+            size = self.low_res_size if progress < self.params.low_res_share else None
             losses[step], correct[step] = self.train_step(data.images[batch], data.labels[batch], size)
-            bar.update(batch_size)
+            bar.update(len(batch))
         # Read once per epoch: reading a loss at each step would make a GPU wait at each step.
         if not losses.isfinite().all():
             step = int(losses.isfinite().logical_not().nonzero()[0])

@@ -7,7 +7,7 @@ stands. All problems of the file are reported together, before any data is read.
 import math
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, fields
-from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
 from classifier.errors import InputError, nearest
 
@@ -56,7 +56,7 @@ class TrainParams:
     schedule: Literal["linear", "cosine", "constant"]
     warmup: Annotated[float, SHARE]
     low_res_share: Annotated[float, SHARE]
-    low_res_size: Annotated[int, IMAGE_SIZE]
+    low_res_scale: Annotated[float, FRACTION]
     label_smoothing: Annotated[float, SHARE]
     class_weights: dict[str, float] | Literal["balanced"]
     augment: Transforms
@@ -66,6 +66,7 @@ class TrainParams:
 
 @dataclass(frozen=True)
 class EvaluateParams:
+    precision: Literal["auto", "fp32", "bf16", "fp16"]
     tta: Literal["none", "flip", "flip+shift"]
 
 
@@ -156,7 +157,9 @@ def _number(value: Any) -> float:
             number = float(value)
         except ValueError:
             raise ValueError(f"must be a number, not {value!r}") from None
-        raise ValueError(f"is the text {value!r} to YAML, not a number: write {_yaml_float(number)}")
+        if "e" not in value or value != repr(number):  # DVC itself writes small numbers so: 1e-05
+            raise ValueError(f"is the text {value!r} to YAML, not a number: write {_yaml_float(number)}")
+        value = number
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError(f"must be a number, not {value!r}")
     if not math.isfinite(value):
@@ -196,7 +199,15 @@ def _class_weights(value: Any) -> dict[str, float] | str:
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):
-    """SafeLoader that refuses a key written twice; YAML would keep the last one silently."""
+    """SafeLoader that refuses a key written twice; YAML would keep the last one silently.
+
+    Only `true` and `false` are booleans to it, as to DVC: a class may be called `no` or `off`.
+    """
+
+    yaml_implicit_resolvers: ClassVar = {
+        first: [(tag, pattern) for tag, pattern in resolvers if first in "tTfF" or tag != "tag:yaml.org,2002:bool"]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
         seen = set()

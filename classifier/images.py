@@ -10,8 +10,15 @@ import io
 import numpy as np
 from PIL import Image, ImageOps
 
+# Not all that Pillow opens: some plugins start other programs or read documents.
+FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "TGA", "ICO")
 MAX_PIXELS = 100_000_000  # 300 MB as RGB; a decompression bomb claims more
 Image.MAX_IMAGE_PIXELS = None  # _open checks, and says the size
+
+
+def endings() -> set[str]:
+    """The file endings of FORMATS, in lower case and with their dot."""
+    return {ending for ending, name in Image.registered_extensions().items() if name in FORMATS}
 
 
 def decode(image: bytes | np.ndarray, size: int) -> np.ndarray:
@@ -40,7 +47,7 @@ def _open(data: bytes) -> Image.Image:
     if not data:
         raise ValueError("the file is empty")
     try:
-        picture = Image.open(io.BytesIO(data))
+        picture = Image.open(io.BytesIO(data), formats=FORMATS)
     except Image.UnidentifiedImageError:
         raise ValueError("not an image, or of an unknown format") from None
     except Exception as error:  # Pillow's decoders raise nearly anything on damaged files

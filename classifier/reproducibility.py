@@ -16,7 +16,8 @@ def keep_large_blocks() -> None:
     if platform.libc_ver()[0] == "glibc":
         trim_threshold, mmap_threshold = -1, -3  # M_TRIM_THRESHOLD, M_MMAP_THRESHOLD of malloc.h
         libc = ctypes.CDLL(None)
-        libc.mallopt(mmap_threshold, 1 << 30)
+        if not libc.mallopt(mmap_threshold, 1 << 30):
+            libc.mallopt(mmap_threshold, 32 << 20)  # all that older versions take
         libc.mallopt(trim_threshold, (1 << 31) - 1)
 
 
@@ -42,7 +43,7 @@ def make_deterministic() -> None:
 
     It warns where an operation has none, rather than stopping the run.
     """
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when CUDA starts
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when cuBLAS starts
     import torch
 
     torch.use_deterministic_algorithms(True, warn_only=True)
@@ -58,15 +59,16 @@ def step_seed(seed: int, epoch: int, step: int) -> int:
 def autocast_dtype(precision: str, device):
     """The dtype to compute in: `precision`, or for "auto" the fastest that the hardware has.
 
-    bf16 on CPUs with native bf16 and on CUDA devices of compute capability 8 and up, fp16 on older
-    CUDA devices, else fp32. Returns a torch dtype.
+    bf16 on x86-64 CPUs with AVX-512 BF16 instructions and on CUDA devices of compute capability 8 and
+    up, fp16 on older CUDA devices, else fp32. Returns a torch dtype.
     """
     import torch
 
     if precision != "auto":
         return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
     if device.type == "cpu":
-        return torch.bfloat16 if torch.ops.mkldnn._is_mkldnn_bf16_supported() else torch.float32
+        native = platform.machine() in ("x86_64", "AMD64") and torch.cpu._is_avx512_bf16_supported()
+        return torch.bfloat16 if native else torch.float32
     if device.type == "cuda":
         return torch.bfloat16 if torch.cuda.get_device_capability(device)[0] >= 8 else torch.float16
     return torch.float32

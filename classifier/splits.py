@@ -20,18 +20,19 @@ class Entry(NamedTuple):
 def hold_out(entries: list[Entry], name: str, fraction: float, seed: int) -> list[Entry]:
     """Move `fraction` of the training images of each class, at least one, to the split `name`.
 
-    Images are ranked by a hash of seed, split and path rather than shuffled: the choice does not
-    depend on a random generator's version, and adding images to the dataset hardly moves the others.
+    Images are ranked by a hash of seed, split and content rather than shuffled: the choice does not
+    depend on a random generator's version, on file names or on packing, and adding images to the
+    dataset hardly moves the others.
     """
-    by_class: dict[int, list[str]] = {}
-    for entry in entries:
+    by_class: dict[int, list[int]] = {}
+    for index, entry in enumerate(entries):
         if entry.split == "train":
-            by_class.setdefault(entry.label, []).append(entry.path)
-    chosen: set[str] = set()
-    for paths in by_class.values():
-        paths.sort(key=lambda path: hashlib.sha256(f"{seed} {name} {path}".encode()).digest())
-        chosen.update(paths[: max(1, round(fraction * len(paths)))])
-    return [e._replace(split=name) if e.split == "train" and e.path in chosen else e for e in entries]
+            by_class.setdefault(entry.label, []).append(index)
+    chosen: set[int] = set()
+    for indices in by_class.values():
+        indices.sort(key=lambda i: hashlib.sha256(f"{seed} {name} {entries[i].sha256}".encode()).digest())
+        chosen.update(indices[: max(1, round(fraction * len(indices)))])
+    return [e._replace(split=name) if i in chosen else e for i, e in enumerate(entries)]
 
 
 def exclude_copies(entries: list[Entry]) -> tuple[list[Entry], list[dict[str, str]]]:
@@ -43,13 +44,15 @@ def exclude_copies(entries: list[Entry]) -> tuple[list[Entry], list[dict[str, st
         the entries, and the paths of each excluded image and of its copy: {"path": …, "same_as": …}.
     """
     held_out: dict[str, str] = {}  # digest to path
-    copies: dict[str, str] = {}  # path of an image to leave out, to path of its copy
+    kept, copies = list(entries), []
     for split in ("test", "val", "train"):
-        group = [entry for entry in entries if entry.split == split]
-        copies |= {entry.path: held_out[entry.sha256] for entry in group if entry.sha256 in held_out}
-        held_out |= {entry.sha256: entry.path for entry in group if entry.sha256 not in held_out}
-    kept = [e._replace(split=EXCLUDED) if e.path in copies else e for e in entries]
-    return kept, [{"path": path, "same_as": other} for path, other in copies.items()]
+        group = [(index, entry) for index, entry in enumerate(entries) if entry.split == split]
+        for index, entry in group:
+            if entry.sha256 in held_out:
+                copies.append({"path": entry.path, "same_as": held_out[entry.sha256]})
+                kept[index] = entry._replace(split=EXCLUDED)
+        held_out |= {entry.sha256: entry.path for _, entry in group if entry.sha256 not in held_out}
+    return kept, copies
 
 
 def lacking(entries: Iterable[Entry], classes: list[str]) -> list[str]:

@@ -48,6 +48,8 @@ def fetch_cifar(name: str, out: Path, archive: Path | None) -> None:
         return
     require_empty(out, allowed=source.base_folder)
     with tempfile.TemporaryDirectory() as temporary:
+        if archive and not archive.is_file():
+            raise InputError(f"{archive} not found.")
         archive = archive or download(source, Path(temporary))
         if md5(archive) != source.tgz_md5:
             raise InputError(f"{archive} is not {source.filename}: its MD5 is {md5(archive)}, not {source.tgz_md5}.")

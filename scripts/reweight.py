@@ -42,7 +42,7 @@ def main() -> None:
 
 def read_recall() -> dict[str, float]:
     try:
-        recall = json.loads(Path("metrics.json").read_text())["val"]["recall"]
+        recall = json.loads(Path("metrics.json").read_text(encoding="utf-8"))["val"]["recall"]
         recall = {name: float(value) for name, value in recall.items()}
     except FileNotFoundError:
         raise InputError("metrics.json not found: run `dvc repro` first.") from None
@@ -58,7 +58,7 @@ def multiply_weight(name: str, factor: float) -> tuple[float, float]:
     yaml = YAML()  # keeps comments, order and quotes
     yaml.preserve_quotes = True
     yaml.width = 4096
-    document = yaml.load(Path("params.yaml").read_text())
+    document = yaml.load(Path("params.yaml").read_text(encoding="utf-8"))
     weights = document["train"]["class_weights"]
     key = next((key for key in weights if str(key) == name), name)  # YAML reads the class `7` as a number
     old = float(weights.get(key, 1.0))

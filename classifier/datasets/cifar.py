@@ -49,7 +49,7 @@ def _load_images(path: Path, label_key: str) -> tuple[list, list[int], np.ndarra
 class _ArrayUnpickler(pickle.Unpickler):
     """Unpickles what the CIFAR files hold, plain values and numpy arrays, and refuses the rest.
 
-    A pickle may name any function to call; only these four names are looked up, none of which can
+    A pickle may name any function to call; only these names are looked up, none of which can
     do more than build an array.
     """
 

@@ -7,13 +7,12 @@ from pathlib import Path
 
 from classifier.datasets.layout import Dataset, Sample, Split
 from classifier.errors import InputError
+from classifier.images import endings
 from classifier.splits import SPLITS
-
-from PIL import Image
 
 
 def open_folders(root: Path) -> Dataset:
-    endings = set(Image.registered_extensions())
+    known = endings()
     names = {s: _class_names(root / s) for s in SPLITS if (root / s).is_dir()}
     classes = names["train"]
     for split, found in names.items():
@@ -28,8 +27,8 @@ def open_folders(root: Path) -> Dataset:
     splits, skipped = {}, []
     for split in names:
         files = [(f, label) for label, name in enumerate(classes) for f in _files(root / split / name, root)]
-        skipped += [f for f, _ in files if f.suffix.lower() not in endings]
-        images = [(f, label) for f, label in files if f.suffix.lower() in endings]
+        skipped += [f for f, _ in files if f.suffix.lower() not in known]
+        images = [(f, label) for f, label in files if f.suffix.lower() in known]
         splits[split] = Split(len(images), _folder_samples(root, images))
     if skipped:
         print(f"ignored {len(skipped)} file(s) whose ending is no image format's, such as {skipped[0]}")

@@ -1,0 +1,83 @@
+"""dvc.yaml and data.dvc say what the code does."""
+
+import ast
+import hashlib
+import json
+from pathlib import Path
+
+from classifier.config import STAGES
+from tests.conftest import ROOT
+
+import pytest
+import yaml
+from torchvision import datasets
+
+STAGE_SCRIPTS = {"prepare": "prepare.py", "train": "train.py", "evaluate": "evaluate.py"}
+
+
+def stages() -> dict:
+    return yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+
+
+def files_of(module: str) -> set[Path]:
+    """The files of the repository that are run when `module` is imported: its own and those of its packages."""
+    found, parts = set(), module.split(".")
+    for end in range(1, len(parts) + 1):
+        path = ROOT.joinpath(*parts[:end])
+        found |= {p for p in (path / "__init__.py", path.with_suffix(".py")) if p.is_file()}
+    return found
+
+
+def imports(path: Path) -> set[Path]:
+    """The files of the repository that a file imports anywhere, also inside functions."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                found |= files_of(alias.name)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path} has a relative import, which this test does not follow"
+            for alias in node.names:
+                found |= files_of(f"{node.module}.{alias.name}")
+    return found
+
+
+def closure(script: Path) -> set[str]:
+    """The script and every file of the repository that it imports, directly or not."""
+    seen, waiting = set(), {script}
+    while waiting:
+        path = waiting.pop()
+        seen.add(path)
+        waiting |= imports(path) - seen
+    return {path.relative_to(ROOT).as_posix() for path in seen}
+
+
+def test_every_stage_is_known_here_and_has_a_section_of_params_yaml():
+    assert stages().keys() == STAGE_SCRIPTS.keys() == STAGES.keys()
+    assert {name: stage["params"] for name, stage in stages().items()} == {name: [name] for name in STAGES}
+
+
+@pytest.mark.parametrize("stage", STAGE_SCRIPTS)
+def test_a_stage_depends_on_exactly_the_code_that_it_imports(stage):
+    deps = [dep for dep in stages()[stage]["deps"] if dep.endswith(".py")]
+    assert sorted(deps) == sorted(closure(ROOT / STAGE_SCRIPTS[stage]))
+
+
+def test_what_a_stage_reads_of_other_stages_is_an_output_of_theirs():
+    outs = {out for stage in stages().values() for out in stage["outs"]}
+    read = {dep for stage in stages().values() for dep in stage["deps"] if not dep.endswith(".py")}
+    assert read - {"data"} <= outs
+
+
+def test_data_dvc_names_the_files_that_torchvision_publishes():
+    source = datasets.CIFAR10
+    published = [*source.train_list, *source.test_list, (source.meta["filename"], source.meta["md5"])]
+    listing = sorted(
+        ({"md5": md5, "relpath": f"{source.base_folder}/{name}"} for name, md5 in published),
+        key=lambda entry: entry["relpath"],
+    )
+    pinned = yaml.safe_load((ROOT / "data.dvc").read_text())["outs"][0]
+    assert pinned["path"] == "data"
+    assert pinned["nfiles"] == len(listing)
+    digest = hashlib.md5(json.dumps(listing, sort_keys=True).encode(), usedforsecurity=False).hexdigest()
+    assert pinned["md5"] == f"{digest}.dir"

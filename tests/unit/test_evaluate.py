@@ -1,0 +1,123 @@
+"""evaluate.py: its tables and pictures."""
+
+import io
+import json
+from pathlib import Path
+
+import evaluate
+import prepare
+import train
+from classifier.errors import InputError
+from classifier.plots import image_grid
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+OUTPUTS = [
+    "metrics.json",
+    "plots/mistakes.png",
+    "plots/per_class.csv",
+    "plots/predictions.png",
+    "plots/reliability.csv",
+    "predictions.csv",
+]
+
+
+@pytest.fixture
+def trained(workspace, small_dataset, params):
+    """A folder in which prepare.py and train.py have run."""
+    small_dataset()
+    Path("params.yaml").write_text(params())
+    prepare.main()
+    train.main()
+    return workspace
+
+
+def images(count: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (count, 3, 16, 16), dtype=np.uint8)
+
+
+def test_predictions_have_a_row_per_test_image_with_its_path_and_probabilities(trained):
+    evaluate.main()
+    table = pd.read_csv("predictions.csv")
+    assert list(table.columns) == ["index", "path", "label", "prediction", "confidence", "cat", "dog", "frog"]
+    assert table["path"].tolist() == [f"test/{name}/{i:03}.png" for name in ("cat", "dog", "frog") for i in range(4)]
+    assert (table["label"] == table["path"].str.split("/").str[1]).all()
+    probabilities = table[["cat", "dog", "frog"]]
+    assert np.allclose(probabilities.sum(1), 1, atol=1e-5)
+    assert (table["prediction"] == probabilities.idxmax(1)).all()
+    assert np.allclose(table["confidence"], probabilities.max(1))
+
+
+def test_the_metrics_agree_with_the_predictions(trained):
+    evaluate.main()
+    metrics = json.loads(Path("metrics.json").read_text())
+    table = pd.read_csv("predictions.csv")
+    right = table["label"] == table["prediction"]
+    assert list(metrics) == ["val", "test"]
+    assert metrics["test"]["accuracy"] == pytest.approx(right.mean(), abs=1e-5)
+    assert metrics["test"]["recall"] == pytest.approx(right.groupby(table["label"]).mean().to_dict(), abs=1e-5)
+    assert pd.read_csv("plots/per_class.csv")["images"].sum() == len(table)
+    assert pd.read_csv("plots/reliability.csv")["count"].sum() == len(table)
+
+
+@pytest.mark.parametrize("tta", ["none", "flip+shift"])
+def test_evaluating_twice_writes_the_same_bytes(trained, params, tta):
+    Path("params.yaml").write_text(params({"evaluate.tta": tta}))
+    evaluate.main()
+    first = {name: Path(name).read_bytes() for name in OUTPUTS}
+    evaluate.main()
+    assert {name: Path(name).read_bytes() for name in OUTPUTS} == first
+
+
+def test_a_checkpoint_of_other_classes_is_refused(trained):
+    for split in ("train", "test"):
+        Path(f"data/{split}/frog").rename(f"data/{split}/toad")
+    prepare.main()
+    with pytest.raises(InputError, match=r"only in the checkpoint: \['frog'\], only in the dataset: \['toad'\]"):
+        evaluate.main()
+
+
+def test_a_checkpoint_of_another_image_size_is_refused(trained, params):
+    Path("params.yaml").write_text(params({"prepare.image_size": 20}))
+    prepare.main()
+    with pytest.raises(InputError, match="trained on 16-pixel images, prepared/ holds 20-pixel"):
+        evaluate.main()
+
+
+def test_a_model_without_mistakes_is_drawn_too(workspace):
+    predictions = pd.DataFrame(
+        {"index": [0, 1], "label": ["cat", "dog"], "prediction": ["cat", "dog"], "confidence": [0.9, 0.8]}
+    )
+    evaluate.draw_grids(images(2), predictions)
+    for name in ("predictions", "mistakes"):
+        Image.open(f"plots/{name}.png").load()
+
+
+def test_the_picture_of_mistakes_shows_the_most_confident_ones_first(workspace, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(evaluate, "image_grid", lambda _, *columns: drawn.append(list(columns[2])) or b"")
+    predictions = pd.DataFrame(
+        {"index": range(4), "label": ["cat"] * 4, "prediction": ["dog", "cat", "dog", "dog"]}
+        | {"confidence": [0.5, 0.99, 0.9, 0.7]}
+    )
+    evaluate.draw_grids(images(4), predictions)
+    assert drawn == [[0.5, 0.99, 0.9, 0.7], [0.9, 0.7, 0.5]]
+
+
+@pytest.mark.parametrize("count", [0, 1, 8, 11])
+def test_a_grid_is_a_png_of_the_same_bytes_each_time(count):
+    arguments = (images(count), ["cat"] * count, ["cat", "dog"] * count, [0.5] * count, "A title")
+    first = image_grid(*arguments)
+    picture = Image.open(io.BytesIO(first))
+    picture.load()
+    assert picture.format == "PNG"
+    assert min(picture.size) > 100
+    assert image_grid(*arguments) == first
+
+
+def test_class_names_are_drawn_as_they_are():
+    names = ["US$", "$x^$", "a_b", "50%", "{"]
+    image_grid(images(5), names, names[::-1], [0.5] * 5, "A title")

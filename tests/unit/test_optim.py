@@ -1,0 +1,109 @@
+"""Optimizers and learning-rate schedules."""
+
+from classifier.config import load_params
+from classifier.models import build_model
+from classifier.optim import Muon, build_optimizers, lr_factor, orthogonalize
+
+import pytest
+import torch
+from torch import nn
+
+
+@pytest.fixture
+def train_params(workspace, params):
+    """A function: the section `train` of params.yaml with some values altered."""
+
+    def load(changes=None):
+        (workspace / "params.yaml").write_text(params(changes))
+        return load_params("train")
+
+    return load
+
+
+def draw(*shape: int) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("shape", [(12, 30), (30, 12), (16, 16), (1, 9)])
+def test_orthogonalizing_brings_all_singular_values_near_one(shape):
+    values = torch.linalg.svdvals(orthogonalize(draw(*shape), steps=8))
+    assert values.min() > 0.6
+    assert values.max() < 1.3
+
+
+def test_orthogonalizing_keeps_the_singular_vectors():
+    matrix = draw(12, 30)
+    u, _, v = torch.linalg.svd(matrix, full_matrices=False)
+    rotated = u.T @ orthogonalize(matrix, steps=8) @ v.T
+    assert (rotated - torch.diag(rotated.diag())).abs().max() < 0.1
+
+
+def test_orthogonalizing_does_not_depend_on_the_scale():
+    assert torch.allclose(orthogonalize(draw(8, 20)), orthogonalize(draw(8, 20) * 1000), atol=0.05)
+
+
+def test_a_muon_step_moves_against_the_gradient_by_the_learning_rate():
+    weight = nn.Parameter(draw(8, 2, 3, 3))
+    weight.data *= 8**0.5 / weight.data.norm()
+    before = weight.detach().clone()
+    weight.grad = draw(8, 2, 3, 3)
+    Muon([weight], lr=0.5, momentum=0.0).step()
+    moved = (weight.detach() - before).flatten(1)
+    assert (moved * weight.grad.flatten(1)).sum() < 0
+    assert torch.allclose(moved, -0.5 * orthogonalize(weight.grad.flatten(1)), atol=1e-5)
+
+
+@pytest.mark.parametrize("optimizer", ["muon", "sgd", "adamw"])
+@pytest.mark.parametrize("model", ["airbench_small", "mobilenet_v3_small"])
+def test_every_trainable_parameter_is_moved_by_exactly_one_optimizer(train_params, optimizer, model):
+    network = build_model(model, 3, 32)
+    optimizers = build_optimizers(network, train_params({"train.optimizer": optimizer}))
+    held = [id(p) for o in optimizers for group in o.param_groups for p in group["params"]]
+    assert sorted(held) == sorted(id(p) for p in network.parameters() if p.requires_grad)
+
+
+@pytest.mark.parametrize("optimizer", ["muon", "sgd", "adamw"])
+def test_a_step_changes_the_trainable_parameters_and_no_others(train_params, optimizer):
+    torch.manual_seed(0)
+    network = build_model("airbench_small", 3, 16)
+    before = {name: p.detach().clone() for name, p in network.named_parameters()}
+    nn.functional.cross_entropy(network(draw(4, 3, 16, 16)), torch.tensor([0, 1, 2, 0])).backward()
+    for o in build_optimizers(network, train_params({"train.optimizer": optimizer})):
+        o.step()
+    for name, p in network.named_parameters():
+        assert torch.equal(p, before[name]) != p.requires_grad, name
+
+
+def test_muon_leaves_the_head_and_the_biases_to_sgd(train_params):
+    network = build_model("airbench_small", 3, 16)
+    changes = {"train.optimizer": "muon", "train.head_lr": 0.03, "train.bias_lr": 7.0}
+    muon, sgd = build_optimizers(network, train_params(changes))
+    assert isinstance(muon, Muon)
+    assert all(p.ndim == 4 for p in muon.param_groups[0]["params"])
+    head, vectors = sgd.param_groups
+    assert (head["params"], head["lr"]) == ([network.head.weight], 0.03)
+    assert ({p.ndim for p in vectors["params"]}, vectors["lr"]) == ({1}, 7.0)
+
+
+@pytest.mark.parametrize("optimizer", ["muon", "sgd", "adamw"])
+def test_biases_and_norms_do_not_decay(train_params, optimizer):
+    network = build_model("mobilenet_v3_small", 3, 32)
+    changes = {"train.optimizer": optimizer, "train.weight_decay": 0.1}
+    for o in build_optimizers(network, train_params(changes)):
+        for group in o.param_groups:
+            if not isinstance(o, Muon):
+                assert group["weight_decay"] == (0.1 if group["params"][0].ndim > 1 else 0)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "expected"), [("linear", [1, 0.75, 0.5, 0]), ("cosine", [1, 0.853553, 0.5, 0]), ("constant", [1] * 4)]
+)
+def test_a_schedule_starts_at_its_peak_and_takes_its_shape(schedule, expected):
+    factor = lr_factor(schedule, warmup=0.0)
+    assert [factor(t) for t in (0, 0.25, 0.5, 1)] == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize(("schedule", "middle"), [("linear", 0.5), ("cosine", 0.5), ("constant", 1)])
+def test_warm_up_rises_linearly_to_the_peak_and_then_the_schedule_begins(schedule, middle):
+    factor = lr_factor(schedule, warmup=0.2)
+    assert [factor(t) for t in (0, 0.1, 0.2, 0.6)] == pytest.approx([0, 0.5, 1, middle])
