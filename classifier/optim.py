@@ -52,24 +52,26 @@ def build_optimizers(model: nn.Module, params: TrainParams) -> list[torch.optim.
     """The optimizers that together move every trainable parameter once.
 
     Weight decay acts on matrices and filters, not on biases and norms. Muon moves the filters and
-    matrices but the head, which SGD moves at `head_lr`, and the rest at `bias_lr`, as in airbench.
+    matrices but the head; AdamW moves the head and the rest at `aux_lr`, as Muon's author advises.
     """
     trainable = [p for p in model.parameters() if p.requires_grad]
     matrices = [p for p in trainable if p.ndim in (2, 4)]
     vectors = [p for p in trainable if p.ndim not in (2, 4)]
     if params.optimizer == "muon":
         head = matrices.pop()  # networks define their layers in order of use
-        rest = [
-            {"params": [head], "lr": params.head_lr, "weight_decay": params.weight_decay},
-            {"params": vectors, "lr": params.bias_lr},
+        rest = _decay_groups([head], vectors, params.weight_decay)
+        return [
+            Muon(matrices, lr=params.lr, momentum=params.momentum),
+            torch.optim.AdamW(rest, lr=params.aux_lr, betas=(0.9, 0.95)),
         ]
-        return [Muon(matrices, lr=params.lr, momentum=params.momentum), _sgd(rest, params)]
-    groups = [{"params": matrices, "weight_decay": params.weight_decay}, {"params": vectors, "weight_decay": 0.0}]
-    return [torch.optim.AdamW(groups, lr=params.lr) if params.optimizer == "adamw" else _sgd(groups, params)]
+    groups = _decay_groups(matrices, vectors, params.weight_decay)
+    if params.optimizer == "adamw":
+        return [torch.optim.AdamW(groups, lr=params.lr)]
+    return [torch.optim.SGD(groups, lr=params.lr, momentum=params.momentum, nesterov=params.momentum > 0)]
 
 
-def _sgd(groups: list[dict], params: TrainParams) -> torch.optim.SGD:
-    return torch.optim.SGD(groups, lr=params.lr, momentum=params.momentum, nesterov=params.momentum > 0)
+def _decay_groups(matrices: list[Tensor], vectors: list[Tensor], weight_decay: float) -> list[dict]:
+    return [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
 
 
 def lr_factor(schedule: str, warmup: float) -> Callable[[float], float]:

@@ -116,8 +116,8 @@ def test_a_number_that_yaml_reads_as_text_is_refused_with_what_to_write(params, 
     assert f"train.lr: is the text '{written}' to YAML, not a number: write {instead}" in message
 
 
-@pytest.mark.parametrize("number", ["5.0e-06", "1.0e+20"])
-def test_what_the_message_says_to_write_is_accepted(workspace, params, number):
+@pytest.mark.parametrize("number", ["5.0e-06", "1.0e+20", "5e-06", "1e+20"])
+def test_what_the_message_says_to_write_and_what_dvc_writes_is_accepted(workspace, params, number):
     (workspace / "params.yaml").write_text(params().replace("  lr: 0.1\n", f"  lr: {number}\n"))
     assert load_params("train").lr == float(number)
 
@@ -174,6 +174,12 @@ def test_other_class_weights_are_refused(params, weights, reason):
     message = problems(params({"train.class_weights": weights}))
     assert "train.class_weights: " in message
     assert reason in message
+
+
+@pytest.mark.parametrize("name", ["no", "off", "Yes"])
+def test_a_class_may_have_a_name_that_old_yaml_reads_as_a_boolean(workspace, params, name):
+    (workspace / "params.yaml").write_text(params().replace("class_weights: {}", f"class_weights: {{{name}: 2.0}}"))
+    assert load_params("train").class_weights == {name: 2.0}
 
 
 def test_augment_arguments_may_be_left_out(workspace, params):

@@ -210,7 +210,7 @@ def test_float16_trains_with_scaled_gradients(run_train):
 def test_a_learning_rate_that_explodes_stops_training_and_leaves_the_checkpoint(run_train, optimizer):
     before = run_train()
     with pytest.raises(InputError, match=r"loss is (nan|inf) at epoch \d, step \d, learning rate .*lower train\.lr"):
-        run_train({"train.optimizer": optimizer, "train.lr": 1e30, "train.head_lr": 1e30, "train.epochs": 3})
+        run_train({"train.optimizer": optimizer, "train.lr": 1e30, "train.aux_lr": 1e30, "train.epochs": 3})
     assert PATH.read_bytes() == before
 
 
@@ -299,6 +299,12 @@ def test_a_device_that_cannot_be_used_is_refused(monkeypatch, name):
 )
 def test_a_precision_that_is_named_is_used(precision, dtype):
     assert autocast_dtype(precision, torch.device("cpu")) == dtype
+
+
+@pytest.mark.parametrize("machine", ["arm64", "aarch64"])
+def test_auto_precision_is_fp32_on_a_processor_without_native_bf16(monkeypatch, machine):
+    monkeypatch.setattr("platform.machine", lambda: machine)
+    assert autocast_dtype("auto", torch.device("cpu")) == torch.float32
 
 
 # Test-time views
