@@ -64,7 +64,7 @@ def multiply_weight(name: str, factor: float) -> tuple[float, float]:
     old = float(weights.get(key, 1.0))
     new = round(old * factor, 6)
     if not LOWEST <= new <= HIGHEST:
-        raise InputError(f"the weight of {name} would become {new:g}: keep it between {LOWEST} and {HIGHEST}.")
+        raise InputError(f"--factor {factor:g} makes the weight of {name} {new:g}: keep it in {LOWEST}–{HIGHEST}.")
     weights[key] = new
     buffer = io.BytesIO()
     yaml.dump(document, buffer)

@@ -92,11 +92,11 @@ def test_a_value_of_the_wrong_type_is_refused(params, key, value, reason):
         ("train.lr", -0.1, "greater than 0"),
         ("train.weight_decay", -1e-9, "at least 0"),
         ("train.momentum", 1.0, "at least 0 and less than 1"),
-        ("train.batch_size", 0, "at least 1"),
+        ("train.batch_size", 1, "at least 2"),
         ("prepare.val_fraction", 0, "between 0 and 1"),
         ("prepare.test_fraction", 1, "between 0 and 1"),
         ("prepare.image_size", 2, "between 4 and 1024"),
-        ("prepare.seed", -1, "at least 0"),
+        ("prepare.seed", -1, "between 0 and 4294967295"),
     ],
 )
 def test_a_value_out_of_range_is_refused_with_the_range(params, key, value, reason):

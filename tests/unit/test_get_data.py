@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 from torchvision import datasets
 
-DIGITS = "5d40f6b7bec9970f1028185719f10246efb9f460e5ed921173982c330a242a7c"
+DIGITS = "065da538691dfbb08330f57029123cf3a7f043c2f4db77b6d8512f0a07588fa0"
 
 
 def md5(data: bytes) -> str:
@@ -106,12 +106,11 @@ def test_digits_are_the_same_bytes_on_every_run_and_machine(run):
     assert digest(Path("data")) == digest(Path("again")) == DIGITS
 
 
-def test_digits_are_image_folders_with_a_test_split(run):
+def test_digits_are_image_folders_with_all_three_splits(run):
     run("digits")
     dataset = open_dataset("data")
     assert dataset.classes == sorted(["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"])
-    assert dataset.splits["train"].count + dataset.splits["test"].count == 1797
-    assert 0.15 < dataset.splits["test"].count / 1797 < 0.25
+    assert {name: split.count for name, split in dataset.splits.items()} == {"train": 1079, "val": 359, "test": 359}
 
 
 @pytest.mark.parametrize("dataset", ["digits", "cifar10"])
