@@ -33,9 +33,9 @@ class Clone:
         assert not check or done.returncode == 0, f"{' '.join(command)} exited {done.returncode}:\n{done.stdout}"
         return done.stdout
 
-    def stages_to_run(self) -> list[str]:
-        """The stages that `dvc repro` would run now."""
-        lines = self.run("dvc", "repro", "--dry").splitlines()
+    def repro(self, *options: str) -> list[str]:
+        """The stages that `dvc repro` runs."""
+        lines = self.run("dvc", "repro", *options).splitlines()
         return [line.split("'")[1] for line in lines if line.startswith("Running stage")]
 
     def edit(self, file: str, old: str, new: str) -> None:
