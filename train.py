@@ -5,11 +5,16 @@ Writes models/classifier.safetensors and plots/history.csv.
 
     python train.py              # on the GPU if there is one
     DEVICE=cpu python train.py
+
+After a crash the same command goes on from the last whole epoch (classifier/resume.py).
 """
 
 import math
+import signal
+import sys
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 from classifier.reproducibility import keep_large_blocks
@@ -25,7 +30,14 @@ from classifier.inference import Normalize, predict_logits
 from classifier.models import build_model, require_size
 from classifier.optim import build_optimizers, lr_factor
 from classifier.prepared import Description, load_description, load_split
-from classifier.reproducibility import autocast_dtype, make_deterministic, select_device, step_seed
+from classifier.reproducibility import (
+    autocast_dtype,
+    describe_environment,
+    make_deterministic,
+    select_device,
+    step_seed,
+)
+from classifier.resume import alone, load_state, save_state, state_path
 
 import torch
 import torch.nn.functional as F
@@ -69,16 +81,19 @@ def main() -> None:
         count = max(1, WHITENING_PIXELS // description.image_size**2)
         sample = torch.randperm(len(train_set.images))[:count].to(device)
         model.fit_to_data(normalize(train_set.images[sample]))
-    print(
-        f"training {params.model} on {device} in {str(dtype).removeprefix('torch.')}, {torch.get_num_threads()} threads"
-    )
-
+    environment = describe_environment(device, dtype)
     trainer = Trainer(model, params, augment, normalize, class_weights.to(device), low_res_size, dtype)
-    history, weights = train_and_validate(trainer, train_set, val_set)
-
-    write_csv(HISTORY, list(Epoch._fields), history)
-    metadata = Metadata(params.model, description.classes, description.image_size, description.mean, description.std)
-    save_checkpoint(PATH, weights, metadata)
+    state = state_path(asdict(params), asdict(description), environment)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # the same care as for Ctrl+C
+    with alone(Path(".resume/lock")), alone(state.with_suffix(".lock")):
+        print("training {0} on {processor}, {threads} threads, {precision}".format(params.model, **environment))
+        history, weights = train_and_validate(trainer, train_set, val_set, state)
+        write_csv(HISTORY, list(Epoch._fields), history)
+        metadata = Metadata(
+            params.model, description.classes, description.image_size, description.mean, description.std, environment
+        )
+        save_checkpoint(PATH, weights, metadata)
+        state.unlink(missing_ok=True)
     print(f"wrote {PATH}")
 
 
@@ -198,26 +213,53 @@ def diverged(what: str, value: float, where: str) -> InputError:
     return InputError(f"the {what} is {value} {where}: {advice}")
 
 
-def train_and_validate(trainer: Trainer, train_set: Split, val_set: Split) -> tuple[list[Epoch], dict[str, Tensor]]:
-    """Train all epochs; return the history and the weights of the best or the last of them."""
+def train_and_validate(
+    trainer: Trainer, train_set: Split, val_set: Split, state: Path
+) -> tuple[list[Epoch], dict[str, Tensor]]:
+    """Train all epochs, or those that the file `state` says are left, and save it after each.
+
+    Returns the history and the weights of the best or the last epoch.
+    """
     params, history, weights = trainer.params, [], {}
+    if saved := load_state(state, trainer.model, trainer.optimizers):
+        weights, values = saved
+        history = [Epoch(*row) for row in values["history"]]
+        trainer.scaler.load_state_dict(values["scaler"])
+        print(f"going on after epoch {len(history)}, where an earlier run of the same training stopped")
     images = params.epochs * len(train_set.images)
-    with tqdm(total=images, unit=" images", unit_scale=True, disable=None) as bar:
-        for epoch in range(params.epochs):
-            start = time.monotonic()
-            lr, train_loss, train_accuracy = trainer.train_one_epoch(train_set, epoch, bar)
-            seconds = time.monotonic() - start
-            val_loss, val_accuracy = validate(trainer, val_set)
-            if not math.isfinite(val_loss):
-                raise diverged("validation loss", val_loss, f"after epoch {epoch + 1}")
-            history.append(Epoch(epoch + 1, lr, train_loss, train_accuracy, val_loss, val_accuracy))
-            if params.keep == "last" or val_accuracy >= max(row.val_accuracy for row in history):
-                weights = {name: t.detach().clone() for name, t in trainer.model.state_dict().items()}
-            bar.write(
-                f"epoch {epoch + 1}/{params.epochs}  train loss {train_loss:.3f} accuracy {train_accuracy:.1%}  "
-                f"val loss {val_loss:.3f} accuracy {val_accuracy:.1%}  {len(train_set.images) / seconds:,.0f} images/s"
-            )
+    with tqdm(
+        total=images, initial=len(history) * len(train_set.images), unit=" images", unit_scale=True, disable=None
+    ) as bar:
+        for epoch in range(len(history), params.epochs):
+            try:
+                history.append(train_and_validate_epoch(trainer, train_set, val_set, epoch, bar))
+                best = max(row.val_accuracy for row in history)
+                if params.keep == "last" or history[-1].val_accuracy >= best:
+                    weights = {name: t.detach().clone() for name, t in trainer.model.state_dict().items()}
+                values = {"history": history, "scaler": trainer.scaler.state_dict()}
+                save_state(state, trainer.model, trainer.optimizers, weights, values)
+            except KeyboardInterrupt:
+                sys.exit(f"interrupted in epoch {epoch + 1}: the same command goes on from the last whole epoch.")
     return history, weights
+
+
+def train_and_validate_epoch(trainer: Trainer, train_set: Split, val_set: Split, epoch: int, bar: tqdm) -> Epoch:
+    """Train one epoch, validate, and print a line about both.
+
+    Raises:
+        InputError: if a loss is not finite.
+    """
+    start = time.monotonic()
+    lr, train_loss, train_accuracy = trainer.train_one_epoch(train_set, epoch, bar)
+    seconds = time.monotonic() - start
+    val_loss, val_accuracy = validate(trainer, val_set)
+    if not math.isfinite(val_loss):
+        raise diverged("validation loss", val_loss, f"after epoch {epoch + 1}")
+    bar.write(
+        f"epoch {epoch + 1}/{trainer.params.epochs}  train loss {train_loss:.3f} accuracy {train_accuracy:.1%}  "
+        f"val loss {val_loss:.3f} accuracy {val_accuracy:.1%}  {len(train_set.images) / seconds:,.0f} images/s"
+    )
+    return Epoch(epoch + 1, lr, train_loss, train_accuracy, val_loss, val_accuracy)
 
 
 def validate(trainer: Trainer, data: Split) -> tuple[float, float]:

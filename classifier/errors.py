@@ -10,11 +10,13 @@ class InputError(Exception):
 
 
 def run(main: Callable[[], None]) -> None:
-    """Run a script's main(): bad input becomes one message and exit status 1, not a traceback."""
+    """Run a script's main(): bad input and Ctrl+C become one message and exit status 1, not a traceback."""
     try:
         main()
     except InputError as error:
         sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit("interrupted")
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

@@ -1,13 +1,18 @@
 """Files that are either whole or absent."""
 
 import csv
+import errno
 import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
+
+from classifier.errors import InputError
+
+UNWRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.ENOTDIR}
 
 
 @contextmanager
@@ -16,18 +21,25 @@ def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
 
     The bytes go to a sibling temporary file that is renamed at the end and removed on any error,
     so that a crash or a full disk leaves the previous file as it was.
+
+    Raises:
+        InputError: if the disk is full, or the place must not be written to.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with open(temporary, "wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
+    except BaseException as error:
+        with suppress(OSError):
+            temporary.unlink()
+        concerns_path = isinstance(error, OSError) and error.filename in (None, str(temporary), str(path.parent))
+        if concerns_path and error.errno in UNWRITABLE:
+            raise InputError(f"{path} cannot be written: {error.strerror}") from None
         raise
 
 

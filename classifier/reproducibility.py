@@ -3,6 +3,8 @@
 import ctypes
 import os
 import platform
+from importlib.metadata import version
+from typing import Any
 
 from classifier.errors import InputError
 
@@ -49,6 +51,25 @@ def make_deterministic() -> None:
     torch.use_deterministic_algorithms(True, warn_only=True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # a debugging aid, paid for at every tensor
     torch.backends.cudnn.benchmark = False
+
+
+def describe_environment(device, dtype) -> dict[str, Any]:
+    """What decides the bits of a training beside its code, data and parameters, as JSON values."""
+    import torch
+
+    if device.type == "cuda":
+        processor = torch.cuda.get_device_name(device)
+    else:
+        amx = " AMX" if torch.cpu._is_amx_tile_supported() else ""
+        processor = f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}{amx}"
+    return {
+        "torch": torch.__version__,
+        "torchvision": version("torchvision"),
+        "device": device.type,
+        "processor": processor,
+        "threads": torch.get_num_threads(),
+        "precision": str(dtype).removeprefix("torch."),
+    }
 
 
 def step_seed(seed: int, epoch: int, step: int) -> int:

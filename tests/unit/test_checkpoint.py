@@ -14,7 +14,9 @@ import pytest
 import safetensors.torch
 import torch
 
-METADATA = Metadata("airbench_small", ["Kätzchen", "dog", "frog"], 16, [0.5, 0.25, 0.125], [0.1, 0.2, 0.3])
+METADATA = Metadata(
+    "airbench_small", ["Kätzchen", "dog", "frog"], 16, [0.5, 0.25, 0.125], [0.1, 0.2, 0.3], {"threads": 2}
+)
 
 
 @pytest.fixture(scope="module")
@@ -131,13 +133,13 @@ def test_another_safetensors_file_is_refused(tmp_path):
 
 
 def test_weights_of_another_network_than_named_are_refused(checkpoint, model):
-    other = Metadata("airbench", METADATA.classes, 16, METADATA.mean, METADATA.std)
+    other = Metadata("airbench", METADATA.classes, 16, METADATA.mean, METADATA.std, {})
     save_checkpoint(checkpoint, model.state_dict(), other)
     assert "does not describe its own weights" in refused(checkpoint)
 
 
 def test_a_number_of_classes_that_does_not_fit_the_weights_is_refused(checkpoint, model):
-    other = Metadata("airbench_small", ["cat", "dog"], 16, METADATA.mean, METADATA.std)
+    other = Metadata("airbench_small", ["cat", "dog"], 16, METADATA.mean, METADATA.std, {})
     save_checkpoint(checkpoint, model.state_dict(), other)
     assert "does not describe its own weights" in refused(checkpoint)
 
@@ -152,7 +154,7 @@ def test_a_failed_save_leaves_the_previous_checkpoint_and_no_other_file(checkpoi
     before = checkpoint.read_bytes()
     with monkeypatch.context() as patch:
         patch.setattr("os.fsync", lambda _: (_ for _ in ()).throw(OSError(28, "No space left on device")))
-        with pytest.raises(OSError, match="No space left"):
+        with pytest.raises(InputError, match="cannot be written: No space left"):
             save_checkpoint(checkpoint, {"weight": torch.zeros(3)}, METADATA)
     assert checkpoint.read_bytes() == before
     assert list(checkpoint.parent.iterdir()) == [checkpoint]

@@ -233,18 +233,24 @@ def test_weights_that_explode_in_the_last_step_are_not_kept(run_train):
         ("best", [0.2, 0.9, 0.9], 3),
     ],
 )
-def test_the_weights_of_the_best_or_of_the_last_epoch_are_kept(monkeypatch, keep, accuracies, epoch):
+def test_the_weights_of_the_best_or_of_the_last_epoch_are_kept(monkeypatch, tmp_path, keep, accuracies, epoch):
     model = torch.nn.Linear(1, 1)
 
     def train_one_epoch(data, epoch, bar):
         torch.nn.init.constant_(model.weight, epoch + 1)
         return 0.1, 1.0, 0.5
 
-    trainer = SimpleNamespace(model=model, params=SimpleNamespace(epochs=3, keep=keep), train_one_epoch=train_one_epoch)
+    trainer = SimpleNamespace(
+        model=model,
+        params=SimpleNamespace(epochs=3, keep=keep),
+        train_one_epoch=train_one_epoch,
+        optimizers=[],
+        scaler=torch.amp.GradScaler("cpu", enabled=False),
+    )
     results = iter([(1.0, accuracy) for accuracy in accuracies])
     monkeypatch.setattr(train, "validate", lambda *_: next(results))
     data = train.Split(torch.zeros(4, 1), torch.zeros(4))
-    rows, weights = train.train_and_validate(trainer, data, data)
+    rows, weights = train.train_and_validate(trainer, data, data, tmp_path / "state")
     assert weights["weight"].item() == epoch
     assert [row.val_accuracy for row in rows] == accuracies
 

@@ -1,0 +1,58 @@
+"""Tensors and a description of them in one safetensors file, which is checked when it is read.
+
+safetensors executes nothing but carries no checksum, so the description records a SHA-256 of itself
+and of the tensors. The same contents give the same bytes: the library writes several metadata keys
+in random order, so there is only one, a JSON text.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from classifier.errors import InputError
+from classifier.files import atomic_write
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+
+def write_tensors(path: str | Path, key: str, tensors: dict[str, Tensor], description: dict[str, Any]) -> None:
+    """Write `tensors`, and `description` as JSON under the metadata key `key`, atomically."""
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    described = {**description, "sha256": _digest(tensors, description)}
+    with atomic_write(path) as file:
+        file.write(safetensors.torch.save(tensors, {key: json.dumps(described, ensure_ascii=False)}))
+
+
+def read_tensors(path: str | Path, key: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read what `write_tensors` wrote: the tensors, on the CPU, and their description.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        InputError: if it is no safetensors file, has nothing under `key`, or is not as it was written.
+    """
+    try:
+        with safetensors.safe_open(path, "pt") as file:
+            description = json.loads((file.metadata() or {}).get(key, "null"))
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+    except FileNotFoundError:
+        raise
+    except (safetensors.SafetensorError, OSError, ValueError) as error:
+        raise InputError(f"{path} is not a readable safetensors file: {error}") from None
+    if not isinstance(description, dict):
+        raise InputError(f"{path} is no {key} of this project, or of another version of it.")
+    if description.pop("sha256", None) != _digest(tensors, description):
+        raise InputError(f"{path} is damaged: its contents do not match the digest they were saved with.")
+    return tensors, description
+
+
+def _digest(tensors: dict[str, Tensor], description: dict[str, Any]) -> str:
+    digest = hashlib.sha256(json.dumps(description, sort_keys=True).encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
+        digest.update(tensor.flatten().view(torch.uint8).numpy())
+    return digest.hexdigest()

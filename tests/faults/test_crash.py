@@ -1,0 +1,229 @@
+"""A training that is killed, wherever, ends with the bytes of one that was not."""
+
+import os
+import random
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from tests.conftest import ROOT
+
+import pytest
+
+pytestmark = pytest.mark.slow
+
+EPOCHS = 4
+RESULTS = ["models/classifier.safetensors", "plots/history.csv"]
+
+# Runs train.py and kills it when it is about to rename the nth file it wrote.
+KILLED_AT_RENAME = """
+import os, runpy, signal, sys
+renames = int(sys.argv.pop(1))
+def hook(event, arguments):
+    global renames
+    if event == "os.rename" and str(arguments[0]).endswith(".tmp"):
+        renames -= 1
+        if renames == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+sys.addaudithook(hook)
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+# Runs train.py and kills it when it has written the first 100,000 bytes of a file.
+KILLED_IN_WRITE = """
+import os, resource, runpy, signal, sys
+signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+sys.argv = sys.argv[1:]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+RENAMES = EPOCHS + 2  # the state after each epoch, the history, the checkpoint
+
+
+def copy_code(folder: Path) -> None:
+    for name in ("prepare.py", "train.py"):
+        shutil.copy(ROOT / name, folder)
+    shutil.copytree(ROOT / "classifier", folder / "classifier", ignore=shutil.ignore_patterns("__pycache__"))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """A copy of the code with a small prepared dataset."""
+    folder = tmp_path_factory.mktemp("crash")
+    copy_code(folder)
+    return folder
+
+
+@pytest.fixture
+def training(folder, monkeypatch, small_dataset, params):
+    """The folder, with data prepared and no results in it."""
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("DEVICE", "cpu")
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    Path("params.yaml").write_text(params({"train.epochs": EPOCHS, "train.batch_size": 4}))
+    if not Path("prepared").exists():
+        small_dataset(folder / "data", train=40, test=4)
+        subprocess.run([sys.executable, "prepare.py"], check=True)
+    remove_results()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def cache() -> dict:
+    return {}
+
+
+@pytest.fixture
+def uninterrupted(training, cache) -> dict[str, bytes]:
+    """What a training that nothing disturbs writes."""
+    if not cache:
+        subprocess.run([sys.executable, "train.py"], check=True)
+        cache.update(results())
+        remove_results()
+    return cache
+
+
+def results() -> dict[str, bytes]:
+    return {name: Path(name).read_bytes() for name in RESULTS}
+
+
+def remove_results() -> None:
+    for name in RESULTS:
+        Path(name).unlink(missing_ok=True)
+
+
+def train(*runner: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, *runner, "train.py"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+@pytest.mark.parametrize("rename", range(1, RENAMES + 1))
+def test_killed_while_saving(uninterrupted, rename):
+    killed = train("-c", KILLED_AT_RENAME, str(rename))
+    assert killed.returncode == -signal.SIGKILL, killed.stdout
+    assert not Path(RESULTS[0]).exists()
+    again = train()
+    assert again.returncode == 0, again.stdout
+    whole_epochs = min(rename - 1, EPOCHS)
+    assert (f"going on after epoch {whole_epochs}," in again.stdout) == (whole_epochs > 0)
+    assert results() == uninterrupted
+    assert not list(Path(".resume").glob("*.safetensors"))
+
+
+def test_killed_in_every_epoch(uninterrupted):
+    for epoch in range(1, EPOCHS + 1):
+        killed = train("-c", KILLED_AT_RENAME, "2")  # the first saves the state of one more epoch
+        if epoch < EPOCHS:
+            assert killed.returncode == -signal.SIGKILL, killed.stdout
+    assert train().returncode == 0
+    assert results() == uninterrupted
+
+
+def test_killed_at_any_moment(uninterrupted):
+    moments = random.Random(0)
+    for _ in range(6):
+        with subprocess.Popen([sys.executable, "-u", "train.py"], stdout=subprocess.PIPE, text=True) as process:
+            while not process.stdout.readline().startswith("training "):
+                pass
+            time.sleep(moments.uniform(0, 3))
+            process.kill()
+        remove_results()  # of a run that was quicker than its killer
+        assert train().returncode == 0
+        assert results() == uninterrupted
+        remove_results()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_polite_signal_leaves_a_sentence_and_no_partial_output(uninterrupted, number):
+    command = [
+        sys.executable,
+        "-u",
+        "-c",
+        KILLED_AT_RENAME.replace("signal.SIGKILL", str(int(number))),
+        "3",
+        "train.py",
+    ]
+    stopped = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    assert stopped.returncode != 0
+    assert "interrupted in epoch 3: the same command goes on from the last whole epoch." in stopped.stdout
+    assert "Traceback" not in stopped.stdout
+    assert not list(Path.cwd().rglob(".*.tmp"))
+    assert not Path(RESULTS[0]).exists()
+    again = train()
+    assert "going on after epoch 2," in again.stdout
+    assert results() == uninterrupted
+
+
+def test_a_second_trainer_refuses_at_once_and_the_first_is_undisturbed(uninterrupted):
+    with subprocess.Popen([sys.executable, "-u", "train.py"], stdout=subprocess.PIPE, text=True) as first:
+        while not first.stdout.readline().startswith("training "):
+            pass
+        os.kill(first.pid, signal.SIGSTOP)  # so that it cannot end before the second one starts
+        time.sleep(0.5)
+        second = train()
+        os.kill(first.pid, signal.SIGCONT)
+        first.stdout.read()
+    assert second.returncode != 0
+    assert f"another training, process {first.pid}, is at work here" in second.stdout
+    assert first.returncode == 0
+    assert results() == uninterrupted
+
+
+def test_a_full_disk_keeps_the_previous_checkpoint_and_leaves_no_temporary_file(uninterrupted):
+    Path("models").mkdir(exist_ok=True)
+    Path(RESULTS[0]).write_bytes(b"previous")
+    full = subprocess.run(
+        [sys.executable, "train.py"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000)),
+    )
+    assert full.returncode != 0
+    assert "cannot be written: File too large" in full.stdout
+    assert "Traceback" not in full.stdout
+    assert Path(RESULTS[0]).read_bytes() == b"previous"
+    assert not list(Path.cwd().rglob(".*.tmp"))
+
+
+# Mutants: what each of these tests guards is really what they see.
+
+
+@pytest.fixture
+def mutate(training, tmp_path, monkeypatch):
+    """A function: go to a copy of the folder whose code has `new` in place of `old`."""
+
+    def to(file: str, old: str, new: str) -> None:
+        copy_code(tmp_path)
+        shutil.copytree(training / "prepared", tmp_path / "prepared")
+        shutil.copy(training / "params.yaml", tmp_path)
+        text = (tmp_path / file).read_text()
+        assert old in text
+        (tmp_path / file).write_text(text.replace(old, new))
+        monkeypatch.chdir(tmp_path)
+
+    return to
+
+
+def test_mutant_without_reseeding_goes_on_with_other_bits(mutate, params):
+    mutate("train.py", "self.reseed(epoch, step + 1)", "pass")
+    Path("params.yaml").write_text(params({"train.epochs": EPOCHS, "train.augment": {"RandomErasing": {"p": 1.0}}}))
+    train()
+    whole = results()
+    train("-c", KILLED_AT_RENAME, "3")
+    train()
+    assert results() != whole
+
+
+def test_mutant_without_atomic_rename_leaves_half_a_state(mutate):
+    mutate("classifier/files.py", 'path.with_name(f".{path.name}.tmp")', "path")
+    full = subprocess.run(
+        [sys.executable, "-c", KILLED_IN_WRITE, "train.py"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    assert full.returncode == -signal.SIGXFSZ, full.stdout
+    assert "starting afresh" in train().stdout
