@@ -1,0 +1,168 @@
+"""Runs as Git and DVC keep them, and groups of runs that differ only in seeds."""
+
+import io
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import chain, product
+from string import ascii_uppercase
+from typing import Any
+
+from classifier.errors import InputError
+
+import pandas as pd
+from dvc.api import DVCFileSystem, exp_show
+from dvc.exceptions import DvcException
+from dvc.scm import RevError
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+WORKSPACE = "workspace"  # DVC's name for the files as they are, committed or not
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a revision says of its run."""
+
+    rev: str
+    params: dict[str, dict[str, Any]]  # sections of params.yaml, without seeds
+    files: dict[str, str]  # MD5 of the dataset and of each file of code
+    seeds: dict[str, int]  # by name: "train.seed"
+    metrics: dict[str, float]  # by name: "val.recall.cat"
+    stale: bool  # params.yaml has changed since the metrics were made
+
+    @property
+    def seed(self) -> str:
+        return ", ".join(f"{name} {value}" for name, value in sorted(self.seeds.items()))
+
+
+@dataclass(frozen=True)
+class Group:
+    """Runs that differ only in seeds."""
+
+    name: str
+    changes: list[str]  # how it differs from the first group
+    runs: list[Run]
+
+    @property
+    def sample(self) -> pd.DataFrame:
+        """A row per run, named by its seeds, and a column for each metric that all of them have."""
+        return pd.DataFrame([run.metrics for run in self.runs], [run.seed for run in self.runs]).dropna(axis=1)
+
+
+def list_revisions() -> list[str]:
+    """HEAD, the finished experiments based on it in the order they were made, and the workspace."""
+    try:
+        rows = exp_show()
+    except DvcException as error:
+        raise InputError(f"DVC cannot list experiments: {error}") from None
+    rows = [row for row in rows if row["Experiment"] and row["State"] in (None, "Success")]
+    return ["HEAD", *(row["Experiment"] for row in reversed(rows)), WORKSPACE]
+
+
+def read_run(rev: str) -> Run:
+    """Read what Git keeps of a run: params.yaml, metrics.json and dvc.lock.
+
+    dvc.api's metrics_show and params_show do the same, but fail where the workspace has no metrics.json.
+
+    Raises:
+        InputError: if there is no such revision, or it has no results.
+    """
+    files = DVCFileSystem(rev=None if rev == WORKSPACE else rev)
+    params, metrics = _load(files, rev, "params.yaml"), _load(files, rev, "metrics.json")
+    stages = _load(files, rev, "dvc.lock", optional=True).get("stages", {}).values()
+    recorded = chain.from_iterable(stage.get("params", {}).get("params.yaml", {}).items() for stage in stages)
+    deps = [dep for stage in stages for dep in stage.get("deps", [])]
+    made = {out["path"] for stage in stages for out in stage.get("outs", [])}
+    if not all(isinstance(section, dict) for section in params.values()):
+        raise InputError(f"params.yaml of {rev} does not consist of sections, one for each stage.")
+    numbers = pd.json_normalize(metrics).select_dtypes("number")
+    if numbers.empty:
+        raise InputError(f"metrics.json of {rev} holds no numbers: run `dvc repro` there.")
+    return Run(
+        rev=rev,
+        params={name: {k: v for k, v in section.items() if k != "seed"} for name, section in params.items()},
+        files={dep["path"]: dep.get("md5", "") for dep in deps if dep["path"] not in made},
+        seeds={f"{name}.seed": section["seed"] for name, section in params.items() if "seed" in section},
+        metrics=numbers.iloc[0].astype(float).to_dict(),
+        stale=any(params.get(name) != section for name, section in recorded),
+    )
+
+
+def read_predictions(rev: str) -> pd.DataFrame:
+    """predictions.csv of a revision, from DVC's cache or remote.
+
+    Raises:
+        InputError: if it is in neither.
+    """
+    try:
+        files = DVCFileSystem(rev=None if rev == WORKSPACE else rev)
+        text = files.read_text("predictions.csv", encoding="utf-8")
+        return pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False)
+    except Exception as error:  # a remote fails in whatever way its library likes
+        raise InputError(f"predictions.csv of {rev} is neither in DVC's cache nor in a remote ({error}).") from None
+
+
+def group_runs(runs: list[Run]) -> tuple[list[Group], list[str]]:
+    """Put runs with equal parameters (seeds apart), data and code together, in the order of the first of each.
+
+    Returns:
+        the groups, and a sentence for each run that is left out because another has its seeds as well.
+    """
+    groups, notes = [], []
+    names = chain(ascii_uppercase, map("".join, product(ascii_uppercase, repeat=2)))
+    for run in runs:
+        group = next((g for g in groups if (g.runs[0].params, g.runs[0].files) == (run.params, run.files)), None)
+        if group is None:
+            groups.append(Group(next(names), list(_differences(runs[0], run)), [run]))
+            continue
+        twin = next((other for other in group.runs if other.seeds == run.seeds), None)
+        if twin is None:
+            group.runs.append(run)
+        elif twin.metrics == run.metrics:
+            notes.append(f"{run.rev} is the same run as {twin.rev}: counted once.")
+        else:
+            notes.append(
+                f"{run.rev} has the parameters, seeds, data and code of {twin.rev}, but other metrics (from another "
+                f"kind of machine?): only {twin.rev} is counted."
+            )
+    return groups, notes
+
+
+def _load(files: DVCFileSystem, rev: str, path: str, optional: bool = False) -> dict[str, Any]:
+    """A JSON or YAML file of a revision, which must hold a mapping."""
+    try:
+        text = files.read_text(path, encoding="utf-8")
+        document = json.loads(text) if path.endswith(".json") else YAML(typ="safe").load(text)
+    except RevError:
+        raise InputError(
+            f"{rev!r} is no revision: Git knows no such commit, branch or tag, DVC no such experiment."
+        ) from None
+    except FileNotFoundError:
+        if optional:
+            return {}
+        raise InputError(f"{rev} has no {path}: run `dvc repro` there and commit its results.") from None
+    except (DvcException, ValueError, YAMLError) as error:
+        raise InputError(f"{path} of {rev} cannot be read: {' '.join(str(error).split())}") from None
+    if not isinstance(document, dict):
+        raise InputError(f"{path} of {rev} does not hold a mapping.")
+    return document
+
+
+def _differences(reference: Run, run: Run) -> Iterator[str]:
+    """How `run` differs from `reference`: train.class_weights.cat=2.0, train.py changed."""
+    yield from _changes(reference.params, run.params)
+    for path in {**reference.files, **run.files}:
+        if reference.files.get(path) != run.files.get(path):
+            yield f"{path} changed"
+
+
+def _changes(old: Any, new: Any, key: str = "") -> Iterator[str]:
+    if not isinstance(new, dict) or not new:
+        yield f"{key}={new}"
+        return
+    prefix, old = key and f"{key}.", old if isinstance(old, dict) else {}
+    yield from (f"no {prefix}{name}" for name in old if name not in new)
+    for name, value in new.items():
+        if name not in old or old[name] != value:
+            yield from _changes(old.get(name), value, f"{prefix}{name}")

@@ -1,0 +1,199 @@
+"""Compare runs: what changed, by how much, and which changes are more than chance.
+
+    python scripts/compare.py [REV …] [--json]
+
+REV is anything that Git or DVC knows: a tag, branch, commit or experiment, or `workspace`. Without
+one, HEAD, the experiments based on it and the workspace are compared. Runs that differ only in seeds
+make a group; every group is compared with that of the first REV. Parameters and metrics come from Git
+alone; two single runs are also compared by their predictions.csv, from DVC's cache or remote.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from classifier.errors import InputError, run
+from classifier.runs import WORKSPACE, Group, Run, group_runs, list_revisions, read_predictions, read_run
+from classifier.significance import difference, is_better, mcnemar, mean_interval, verdicts
+
+import pandas as pd
+
+SPLITS = ["val", "test"]  # choices are made on val, test is reported
+SUMMARY = ["accuracy", "macro_recall", "worst_recall", "loss", "ece"]
+
+METHODS = {
+    "paired t": "Paired t-test over the {pairs} seeds that both groups have; other runs count in the means only.",
+    "Welch's t": "Welch's t-test: fewer than two seeds are the same in both groups.",
+    "one run": "A group with one run has no interval: run a few more seeds.",
+}
+CAUTION = """\
+±, […]: 95 % t-intervals. Each is for one metric by itself: about one in twenty misses by chance.
+Verdicts allow for the number of metrics compared, so an interval may leave out 0 without one (Benjamini–Hochberg:
+at most one in twenty of the differences named is expected to be chance). Choose by val; test is only reported."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("revs", nargs="*", metavar="REV", help="the first one's group is what others are compared with")
+    parser.add_argument("--json", action="store_true", help="the same numbers as JSON")
+    arguments = parser.parse_args()
+    if not Path("dvc.yaml").is_file():
+        raise InputError("dvc.yaml not found: run from the repository root.")
+    runs, notes = read_runs(arguments.revs)
+    groups, duplicates = group_runs(runs)
+    report = compare_groups(groups, notes + duplicates)
+    print(json.dumps(report, indent=2, ensure_ascii=False) if arguments.json else to_markdown(report))
+
+
+def read_runs(revs: list[str]) -> tuple[list[Run], list[str]]:
+    """The runs to compare, and a sentence for each that is left out or not to be trusted."""
+    runs, notes = [], []
+    for rev in revs or list_revisions():
+        try:
+            runs.append(read_run(rev))
+        except InputError as error:
+            if revs:
+                raise
+            notes.append(f"{error} Left out.")
+            continue
+        if runs[-1].stale:
+            notes.append(f"{rev}: params.yaml has changed since metrics.json was made; run `dvc repro`.")
+            if rev == WORKSPACE and not revs:
+                runs.pop()
+                notes[-1] += " Left out."
+    if not runs:
+        raise InputError("there is nothing to compare: " + " ".join(notes))
+    return runs, notes
+
+
+def compare_groups(groups: list[Group], notes: list[str]) -> dict[str, Any]:
+    """All that is printed, as JSON has it: each group's means, and each group against the first."""
+    comparisons = [compare_pair(groups[0], group) for group in groups[1:]]
+    return {
+        "groups": [
+            {
+                "group": group.name,
+                "changes": group.changes,
+                "runs": [{"rev": r.rev, "seeds": r.seeds} for r in group.runs],
+                "metrics": to_records(mean_interval(group.sample)),
+            }
+            for group in groups
+        ],
+        "comparisons": comparisons,
+        "notes": notes,
+    }
+
+
+def compare_pair(reference: Group, group: Group) -> dict[str, Any]:
+    compared = difference(reference.sample, group.sample)
+    verdict = verdicts(compared)
+    table = compared.table.assign(verdict=verdict, better=[is_better(*item) for item in verdict.items()])
+    single = len(reference.runs) == len(group.runs) == 1
+    return {
+        "group": group.name,
+        "against": reference.name,
+        "method": compared.method,
+        "pairs": compared.pairs,
+        "metrics": to_records(table),
+        "predictions": compare_predictions(reference.runs[0].rev, group.runs[0].rev) if single else None,
+    }
+
+
+def compare_predictions(reference: str, other: str) -> dict[str, Any]:
+    """McNemar's test on the predictions.csv of two revisions, or why it cannot be done."""
+    try:
+        tables = [read_predictions(rev) for rev in (reference, other)]
+    except InputError as error:
+        return {"error": str(error)}
+    images = [table[["path", "label"]] for table in tables]
+    if not images[0].equals(images[1]):
+        return {"error": f"The predictions of {reference} and {other} are for different test images."}
+    return {"images": len(images[0]), **mcnemar(*tables)}
+
+
+def to_records(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    return table.astype(object).where(table.notna(), None).to_dict("index")
+
+
+def to_markdown(report: dict[str, Any]) -> str:
+    groups = {group["group"]: group for group in report["groups"]}
+    rows = [
+        [name, ", ".join(g["changes"]) or "(the reference)", ", ".join(r["rev"] for r in g["runs"]), list_seeds(g)]
+        for name, g in groups.items()
+    ]
+    parts = [to_table(["group", "differs by", "runs", "seeds"], rows)]
+    if not report["comparisons"]:
+        parts += metric_tables(report["groups"], None)
+        parts.append("There is one group only, and nothing to compare it with.")
+    for comparison in report["comparisons"]:
+        pair = [groups[comparison["against"]], groups[comparison["group"]]]
+        parts.append(f"## {comparison['group']} against {comparison['against']}: {', '.join(pair[1]['changes'])}")
+        parts.append(METHODS[comparison["method"]].format(**comparison))
+        parts += metric_tables(pair, comparison)
+        if comparison["predictions"]:
+            parts.append(describe_predictions(comparison))
+    parts.append(CAUTION)
+    parts += [f"Note: {note}" for note in report["notes"]]
+    return "\n\n".join(parts)
+
+
+def metric_tables(groups: list[dict], comparison: dict | None) -> list[str]:
+    """The summary, the recall of each class and whatever else is in metrics.json, each in a table."""
+    names = list(comparison["metrics"] if comparison else groups[0]["metrics"])
+    summary = [f"{split}.{name}" for split in SPLITS for name in SUMMARY if f"{split}.{name}" in names]
+    recall = [name for split in SPLITS for name in names if name.startswith(f"{split}.recall.")]
+    other = [name for name in names if name not in {*summary, *recall}]
+    header = ["metric", *(group["group"] for group in groups)]
+    if comparison:
+        header += [f"{comparison['group']} − {comparison['against']}", "verdict"]
+
+    def row(metric: str) -> list[str]:
+        cells = [mean_cell(group["metrics"][metric]) for group in groups]
+        return [metric, *cells, *(difference_cells(comparison["metrics"][metric]) if comparison else [])]
+
+    return [to_table(header, [row(metric) for metric in metrics]) for metrics in (summary, recall, other) if metrics]
+
+
+def mean_cell(m: dict) -> str:
+    return f"{m['mean']:.4f}" + ("" if m["low"] is None else f" ± {m['mean'] - m['low']:.4f}")
+
+
+def difference_cells(m: dict) -> list[str]:
+    interval = "" if m["low"] is None else f" [{m['low']:+.4f}, {m['high']:+.4f}]"
+    judgement = {True: " (better)", False: " (worse)", None: ""}[m["better"]]
+    return [f"{m['difference']:+.4f}{interval}", m["verdict"] + judgement]
+
+
+def describe_predictions(comparison: dict) -> str:
+    a, b, found = comparison["against"], comparison["group"], comparison["predictions"]
+    if "error" in found:
+        return f"No test on single predictions: {found['error']}"
+    outcome = {"higher": f"{b} is right more often", "lower": f"{b} is right less often"}
+    return (
+        f"Of {found['images']} test images, {found['only_reference']} are classified correctly by {a} only and "
+        f"{found['only_other']} by {b} only. McNemar's exact test: p = {found['p']:.2g}, "
+        f"{outcome.get(found['verdict'], found['verdict'])}. That is about these two models: "
+        "whether the change or the seed made the difference, only several seeds can tell."
+    )
+
+
+def list_seeds(group: dict) -> str:
+    """train.seed 0, 1, 2; prepare.seed 0"""
+    seeds = pd.DataFrame([run["seeds"] for run in group["runs"]])
+    return "; ".join(f"{name} {', '.join(map(str, values.unique()))}" for name, values in seeds.items())
+
+
+def to_table(header: list[str], rows: list[list[str]]) -> str:
+    """A Markdown table with aligned columns."""
+    rows = [[cell.replace("|", "\\|") for cell in row] for row in [header, *rows]]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    rows.insert(1, ["-" * width for width in widths])
+    return "\n".join("| " + " | ".join(map(str.ljust, row, widths)) + " |" for row in rows)
+
+
+if __name__ == "__main__":
+    run(main)
