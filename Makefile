@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup demo data test test-fast lint bench lock clean
+.PHONY: help setup demo data verify test test-fast lint bench lock clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -24,6 +24,9 @@ demo: setup  ## play the whole scenario in demo/, on handwritten digits
 data: setup  ## download CIFAR-10 into data/, as data.dvc pins it
 	$(BIN)/python scripts/get_data.py cifar10
 	$(BIN)/dvc add data
+
+verify: setup  ## run everything again in a temporary copy and compare the bits
+	$(BIN)/python scripts/verify.py
 
 test: setup lint  ## run all tests
 	$(BIN)/python -m pytest

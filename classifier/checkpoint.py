@@ -59,6 +59,14 @@ def load_checkpoint(path: str | Path) -> tuple[nn.Module, Metadata]:
     return model.eval(), metadata
 
 
+def read_environment(path: str | Path) -> dict[str, Any]:
+    """What a checkpoint says of the environment it was made in; {} if it is silent or cannot be read."""
+    try:
+        return dict(read_tensors(path, KEY)[1]["environment"])
+    except (InputError, OSError, KeyError, TypeError):
+        return {}
+
+
 def require_same_classes(metadata: Metadata, classes: list[str], path: str | Path = PATH) -> None:
     """Refuse a checkpoint whose logits mean other classes, or the same classes in another order.
 

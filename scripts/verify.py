@@ -1,0 +1,235 @@
+"""Do the recorded results come out again? Run the whole pipeline in a temporary copy and compare the bits.
+
+Reads  the repository's files as they are, dvc.lock and, from DVC's cache, the data.
+Writes nothing but the copy, in .dvc/tmp/, which is removed at the end, however the run ends.
+
+    python scripts/verify.py     # or `make verify`
+
+Prints what DVC prints, a table of all outputs and a sentence that names the stages to look at.
+The exit status is 0 if every output came out again as dvc.lock records it, else 1.
+"""
+
+import argparse
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any, NamedTuple
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from classifier.errors import InputError, run
+
+import yaml
+from dvc.config import Config
+from dvc.exceptions import DvcException
+from dvc.repo import Repo, lock_repo
+from dvc.stage import PipelineStage
+
+LOCK, DATA, MODEL = "dvc.lock", "data", "models/classifier.safetensors"
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+SAME = "same"
+DIFFERS = "differs"
+FOLLOWS = "differs, as its inputs do"
+CHANGED = "changed by hand"
+ABSENT = "absent"  # from the workspace only, as in a fresh clone
+
+Lock = dict[str, dict[str, dict[str, str]]]  # stage → "deps" or "outs" → path → MD5
+
+
+class Row(NamedTuple):
+    """An output and its MD5: in dvc.lock, in the workspace, after the new run."""
+
+    stage: str
+    output: str
+    recorded: str
+    workspace: str | None
+    again: str
+    verdict: str
+
+
+def main() -> None:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
+    for number in SIGNALS:
+        if signal.getsignal(number) != signal.SIG_IGN:  # as SIGHUP is under nohup
+            signal.signal(number, stop)
+    try:
+        with Repo() as repo, tempfile.TemporaryDirectory(prefix="verify-", dir=repo.tmp_dir) as folder:
+            copy = Path(folder)
+            with lock_repo(repo):
+                recorded = read_lock(LOCK)
+                require_current(repo)
+                workspace = hash_outputs(repo)
+                copy_files(copy, without={LOCK, *workspace})
+            run_again(copy, repo.cache.local_cache_dir)
+            rows = judge(recorded, workspace, read_lock(copy / LOCK))
+            print_table(rows)
+            for row in rows:
+                if row.output == MODEL and row.verdict in (DIFFERS, FOLLOWS):
+                    intact = row.workspace == row.recorded
+                    old = Path(MODEL if intact else repo.cache.local.oid_to_path(row.recorded))
+                    print(compare_environments(old, copy / MODEL))
+    except DvcException as error:
+        raise InputError(f"DVC says: {error}") from None
+    print(conclude(rows))
+    sys.exit(any(row.verdict not in (SAME, ABSENT) for row in rows))
+
+
+def stop(number: int, _: Any) -> None:
+    """End on a signal as on any error, so that the copy is removed; a second Ctrl+C does not cut that short."""
+    for other in SIGNALS:
+        signal.signal(other, signal.SIG_IGN)
+    sys.exit(128 + number)
+
+
+def read_lock(path: str | Path) -> Lock:
+    try:
+        stages = yaml.safe_load(Path(path).read_text(encoding="utf-8"))["stages"]
+        return {
+            name: {kind: {entry["path"]: entry["md5"] for entry in stage.get(kind, [])} for kind in ("deps", "outs")}
+            for name, stage in stages.items()
+        }
+    except FileNotFoundError:
+        raise InputError(f"{path} not found: nothing is recorded yet, run `dvc repro` first.") from None
+    except (yaml.YAMLError, KeyError, TypeError, AttributeError):
+        raise InputError(f"{path} is not what DVC writes: bring it back from Git.") from None
+
+
+def require_current(repo: Repo) -> None:
+    """Refuse if dvc.lock tells of other code, parameters or data than there are, or if the data is not cached."""
+    made = {out.fs_path: out for out in repo.index.outs}
+    data = made.get(str(Path(DATA).absolute()))
+    if not data:
+        raise InputError(f"{DATA}.dvc not found: `dvc add {DATA}` makes it.")
+    changed = [DATA] if data.exists and data.changed_checksum() else []
+    for stage in pipeline(repo):
+        for dep in stage.deps:
+            # What a stage made may be absent here, or changed by hand: compare records, not files.
+            out = made.get(dep.fs_path)
+            if dep.hash_info != out.hash_info if out else dep.workspace_status():
+                changed.append(dep.def_path)
+        if stage.cmd_changed or not all(out.hash_info for out in stage.outs):
+            changed.append("dvc.yaml")
+    if changed:
+        names = ", ".join(dict.fromkeys(changed))
+        raise InputError(f"{names} changed since {LOCK} was written: run `dvc repro` first.")
+    if data.changed_cache():
+        if data.exists:
+            raise InputError(f"{DATA}/ is not in DVC's cache: `dvc commit {DATA}.dvc` puts it there.")
+        raise InputError(f"{DATA}/ is neither here nor in DVC's cache: fetch it with `dvc pull {DATA}.dvc`.")
+
+
+def pipeline(repo: Repo) -> list[PipelineStage]:
+    return [stage for stage in repo.index.stages if isinstance(stage, PipelineStage)]
+
+
+def hash_outputs(repo: Repo) -> dict[str, str | None]:
+    """The MD5 of each output as it lies in the workspace, None if it does not."""
+    outs = [out for stage in pipeline(repo) for out in stage.outs]
+    return {out.def_path: out.get_hash().value if out.exists else None for out in outs}
+
+
+def copy_files(target: Path, without: set[str]) -> None:
+    """Copy all files that Git knows or would add, as they are now."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], capture_output=True
+    )
+    if listed.returncode:
+        raise InputError(f"git ls-files failed: {os.fsdecode(listed.stderr).strip()}")
+    for name in os.fsdecode(listed.stdout).split("\0"):
+        if name not in without and Path(name).is_file():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(name, target / name)
+
+
+def run_again(copy: Path, cache: str) -> None:
+    """Run every stage in the copy, with the Python of this process; nothing goes into the cache."""
+    with Config(copy / ".dvc").edit("local") as config:
+        config["core"] = {"no_scm": True}
+        config["cache"] = {"dir": cache, "type": "hardlink,copy"}
+    environment = os.environ | {
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+        "DVC_ROOT": str(copy),
+        "DVC_SITE_CACHE_DIR": str(copy / ".dvc" / "tmp" / "site"),  # else DVC leaves a folder in /var/tmp
+        "WANDB_MODE": "disabled",  # this is no new experiment
+    }
+    for command in (["dvc", "checkout", "--quiet", DATA], ["dvc", "repro", "--force", "--no-commit"]):
+        # In a session of its own, so that on Ctrl+C or kill the stage ends with DVC and writes no more.
+        process = subprocess.Popen(command, cwd=copy, env=environment, stdin=subprocess.DEVNULL, start_new_session=True)
+        try:
+            status = process.wait()
+        except BaseException:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            raise
+        if status:
+            raise InputError(f"`{' '.join(command)}` failed in the copy, so there is nothing to compare: see above.")
+
+
+def judge(recorded: Lock, workspace: dict[str, str | None], again: Lock) -> list[Row]:
+    """Compare each output; a stage is to blame for a difference if its inputs were the same."""
+    rows = []
+    for stage, new in again.items():
+        old = recorded[stage]
+        for output, md5 in new["outs"].items():
+            known, present = old["outs"][output], workspace[output]
+            if md5 != known:
+                verdict = DIFFERS if new["deps"] == old["deps"] else FOLLOWS
+            elif present is None:
+                verdict = ABSENT
+            else:
+                verdict = SAME if present == known else CHANGED
+            rows.append(Row(stage, output, known, present, md5, verdict))
+    return rows
+
+
+def print_table(rows: list[Row]) -> None:
+    header = ("stage", "output", "recorded", "workspace", "run again", "verdict")
+    cells = [[row.stage, row.output, *(str(md5 or "-")[:8] for md5 in row[2:5]), row.verdict] for row in rows]
+    widths = [max(map(len, column)) for column in zip(header, *cells, strict=True)]
+    print()
+    for line in (header, *cells):
+        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+    print()
+
+
+def compare_environments(recorded: Path, again: Path) -> str:
+    """What differs between the environments that two models say they were trained in."""
+    from classifier.checkpoint import read_environment
+
+    old, new = read_environment(recorded), read_environment(again)
+    if not old or not new:
+        return f"What environment the recorded {MODEL} was made in is not known."
+    changes = [f"{key} {old.get(key)}, now {new.get(key)}" for key in old | new if old.get(key) != new.get(key)]
+    if not changes:
+        return f"The recorded {MODEL} was made in the same environment."
+    return f"The recorded {MODEL} was made in another environment: {'; '.join(changes)}."
+
+
+def conclude(rows: list[Row]) -> str:
+    """One sentence that names the stages to look at."""
+    culprits, followers = (
+        ", ".join(dict.fromkeys(r.stage for r in rows if r.verdict == v)) for v in (DIFFERS, FOLLOWS)
+    )
+    by_hand = ", ".join(f"{row.output} ({row.stage})" for row in rows if row.workspace not in (None, row.recorded))
+    absent = sum(row.verdict == ABSENT for row in rows)
+    findings = []
+    if culprits:
+        findings.append(f"not reproduced: {culprits} wrote other bytes from the same inputs")
+    if followers:
+        findings.append(f"{'as a consequence' if culprits else 'not reproduced, as its inputs differ'}: {followers}")
+    if by_hand:
+        findings.append(f"changed by hand, `dvc repro` brings it back: {by_hand}")
+    if not findings:
+        findings.append(f"reproduced: all {len(rows)} outputs are what {LOCK} records, bit for bit")
+        if absent:
+            findings.append(f"{absent} of them are not here, `dvc checkout` or `dvc pull` brings them")
+    return "; ".join(findings) + "."
+
+
+if __name__ == "__main__":
+    run(main)

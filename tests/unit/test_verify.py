@@ -1,0 +1,122 @@
+"""scripts/verify.py: what it says of the outputs of a new run, and which stage it names."""
+
+import json
+
+from classifier.errors import InputError
+from tests.conftest import ROOT
+
+import pytest
+import safetensors.torch
+import torch
+import verify
+
+RECORDED = {
+    "prepare": {"deps": {"data": "d", "prepare.py": "p"}, "outs": {"tensors": "t", "images": "i"}},
+    "train": {"deps": {"tensors": "t", "train.py": "c"}, "outs": {"model": "m", "history": "h"}},
+    "evaluate": {"deps": {"model": "m", "images": "i"}, "outs": {"metrics": "e"}},
+}
+WORKSPACE = {path: md5 for stage in RECORDED.values() for path, md5 in stage["outs"].items()}
+
+
+def again(changes: dict[str, str]) -> verify.Lock:
+    """The recorded lock with other MD5s of some files, wherever they occur."""
+    return {
+        name: {kind: {path: changes.get(path, md5) for path, md5 in stage[kind].items()} for kind in stage}
+        for name, stage in RECORDED.items()
+    }
+
+
+def verdicts(changes: dict[str, str], workspace: dict[str, str | None] | None = None) -> tuple[dict[str, str], str]:
+    """The verdict on each output but those that are the same, and the sentence."""
+    rows = verify.judge(RECORDED, WORKSPACE | (workspace or {}), again(changes))
+    assert [row.output for row in rows] == list(WORKSPACE)
+    return {row.output: row.verdict for row in rows if row.verdict != "same"}, verify.conclude(rows)
+
+
+def test_equal_locks_are_the_same():
+    found, sentence = verdicts({})
+    assert found == {}
+    assert sentence == "reproduced: all 5 outputs are what dvc.lock records, bit for bit."
+
+
+def test_a_stage_that_writes_other_bytes_is_named_and_the_stages_after_it_follow():
+    found, sentence = verdicts({"model": "M", "metrics": "E"})
+    assert found == {"model": "differs", "metrics": "differs, as its inputs do"}
+    assert sentence == "not reproduced: train wrote other bytes from the same inputs; as a consequence: evaluate."
+
+
+def test_what_comes_out_the_same_in_spite_of_other_inputs_is_the_same():
+    found, sentence = verdicts({"model": "M"})
+    assert found == {"model": "differs"}
+    assert "evaluate" not in sentence
+
+
+def test_two_stages_can_differ_by_themselves():
+    found, sentence = verdicts({"images": "I", "history": "H"})
+    assert found == {"images": "differs", "history": "differs"}
+    assert sentence == "not reproduced: prepare, train wrote other bytes from the same inputs."
+
+
+def test_other_data_than_recorded_blames_no_stage():
+    found, sentence = verdicts({"data": "D", "tensors": "T", "model": "M"})
+    assert set(found.values()) == {"differs, as its inputs do"}
+    assert sentence == "not reproduced, as its inputs differ: prepare, train."
+
+
+def test_a_file_of_the_workspace_that_is_not_the_recorded_one_was_changed_by_hand():
+    found, sentence = verdicts({}, {"model": "x"})
+    assert found == {"model": "changed by hand"}
+    assert sentence == "changed by hand, `dvc repro` brings it back: model (train)."
+
+
+def test_a_file_that_the_workspace_lacks_is_noted_and_no_failure():
+    found, sentence = verdicts({}, {"model": None})
+    assert found == {"model": "absent"}
+    assert sentence.startswith("reproduced: all 5")
+    assert "1 of them" in sentence
+
+
+def test_a_file_can_differ_and_be_changed_by_hand_or_absent():
+    found, sentence = verdicts({"model": "M"}, {"model": "x"})
+    assert found == {"model": "differs"}
+    assert "train wrote other bytes" in sentence
+    assert "changed by hand, `dvc repro` brings it back: model (train)" in sentence
+    assert verdicts({"model": "M"}, {"model": None})[0] == {"model": "differs"}
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "schema: '2.0'", "stages: {train: {outs: [{path: m}]}}", "<<<<<<< HEAD\na: 1"]
+)
+def test_a_damaged_dvc_lock_is_refused(tmp_path, text):
+    (tmp_path / "dvc.lock").write_text(text)
+    with pytest.raises(InputError, match="is not what DVC writes"):
+        verify.read_lock(tmp_path / "dvc.lock")
+
+
+@pytest.fixture
+def model(tmp_path):
+    """A function: the path of a model that says it was made in `environment`."""
+
+    def write(name, environment):
+        header = {"checkpoint": json.dumps({"environment": environment} if environment else {})}
+        safetensors.torch.save_file({"weight": torch.zeros(1)}, tmp_path / name, header)
+        return tmp_path / name
+
+    return write
+
+
+def test_another_environment_is_told_key_by_key(model):
+    old = model("old", {"torch": "2.12", "threads": 4, "device": "cpu"})
+    new = model("new", {"torch": "2.13", "threads": 4, "device": "cpu", "precision": "bf16"})
+    told = verify.compare_environments(old, new)
+    assert told.endswith("in another environment: torch 2.12, now 2.13; precision None, now bf16.")
+
+
+def test_the_same_environment_is_told(model):
+    assert "the same environment" in verify.compare_environments(model("a", {"threads": 4}), model("b", {"threads": 4}))
+
+
+def test_a_model_without_an_environment_or_no_model_at_all_is_told(model, tmp_path):
+    new = model("new", {"threads": 4})
+    for old in (model("old", None), tmp_path / "nothing", ROOT / "README.md"):
+        assert "not known" in verify.compare_environments(old, new)
