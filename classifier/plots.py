@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import matplotlib
 import numpy as np
 
+matplotlib.rcdefaults()  # a matplotlibrc of the user's would change the pictures
 matplotlib.use("agg")
 from matplotlib import pyplot as plt
 

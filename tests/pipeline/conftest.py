@@ -1,5 +1,6 @@
 """A scratch clone with digits as its data, in which the whole pipeline has run once."""
 
+import contextlib
 import os
 import re
 import shutil
@@ -15,8 +16,8 @@ ROOT = Path(__file__).resolve().parents[2]
 class Clone:
     """A working copy of the repository, with the tools of this environment on its PATH."""
 
-    def __init__(self, path: Path):
-        self.path = path
+    def __init__(self, path: Path, environment: dict[str, str] | None = None, umask: int = -1):
+        self.path, self.environment, self.umask = path, environment or {}, umask
 
     def run(self, *command: str, check: bool = True) -> str:
         """Run a command in the clone; returns what it printed."""
@@ -26,9 +27,16 @@ class Clone:
             "GIT_AUTHOR_EMAIL": "test@localhost",
             "GIT_COMMITTER_NAME": "test",
             "GIT_COMMITTER_EMAIL": "test@localhost",
+            **self.environment,
         }
         done = subprocess.run(
-            command, cwd=self.path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            command,
+            cwd=self.path,
+            env=environment,
+            umask=self.umask,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
         )
         assert not check or done.returncode == 0, f"{' '.join(command)} exited {done.returncode}:\n{done.stdout}"
         return done.stdout
@@ -37,6 +45,13 @@ class Clone:
         """The stages that `dvc repro` runs."""
         lines = self.run("dvc", "repro", *options).splitlines()
         return [line.split("'")[1] for line in lines if line.startswith("Running stage")]
+
+    def would_run(self) -> list[str]:
+        """The stages that `dvc repro --dry` starts, asked in this process: a new one for each question is slow."""
+        from dvc.repo import Repo
+
+        with contextlib.chdir(self.path), Repo(self.path) as repo:
+            return [stage.name for stage in repo.reproduce(dry=True) if stage.addressing != "data.dvc"]
 
     def edit(self, file: str, old: str, new: str) -> None:
         path = self.path / file
