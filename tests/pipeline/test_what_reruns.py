@@ -1,0 +1,149 @@
+"""docs/what-reruns.md is right: which stages a change makes DVC run again, and which not."""
+
+import os
+import re
+from fnmatch import fnmatchcase
+from typing import get_args, get_type_hints
+
+from classifier.config import STAGES, load_params
+from classifier.errors import InputError
+from classifier.models import MODELS
+
+import pytest
+import yaml
+
+from .conftest import ROOT, Clone
+
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:_NoneStep:DeprecationWarning")]  # dvc's own
+
+# What the table does not list: an edit, and the first stage that must then run.
+EDITS = {
+    "a comment in params.yaml": ("params.yaml", "prepare:", "# a comment\nprepare:", []),
+    "a number written otherwise": ("params.yaml", "lr: 0.24", "lr: 0.240", []),
+    "the order of parameters": (
+        "params.yaml",
+        "  precision: auto\n  keep: best",
+        "  keep: best\n  precision: auto",
+        [],
+    ),
+    "a description in dvc.yaml": ("dvc.yaml", "desc: Train a network", "desc: Training", []),
+    "a plot in dvc.yaml": ("dvc.yaml", "title: Accuracy per epoch", "title: Accuracy", []),
+    "a command in dvc.yaml": ("dvc.yaml", "${python} train.py", "${python} -u train.py", ["train"]),
+}
+
+
+def table() -> dict[str, str]:
+    """The first stage to run, or "nothing", for each pattern of docs/what-reruns.md."""
+    rows = re.findall(r"^\| (`.+?) \| (\w+) \|", (ROOT / "docs" / "what-reruns.md").read_text(), re.MULTILINE)
+    return {pattern: stage for patterns, stage in rows for pattern in re.findall("`(.+?)`", patterns)}
+
+
+def parameters(clone: Clone) -> list[tuple[str, str]]:
+    document = yaml.safe_load((clone.path / "params.yaml").read_text())
+    return [(section, name) for section, values in document.items() for name in values]
+
+
+def files(clone: Clone) -> list[str]:
+    return clone.run("git", "ls-files").splitlines()
+
+
+def changeable(clone: Clone) -> list[str]:
+    """Every parameter, every file that Git knows, and the data."""
+    return ["data/", *map(".".join, parameters(clone)), *files(clone)]
+
+
+def expected(thing: str) -> list[str]:
+    """The stages that the table has for a parameter or a file."""
+    return [stage for pattern, stage in table().items() if fnmatchcase(thing, pattern)]
+
+
+def another(value, section: str, name: str):
+    """A value that the parameter may have and does not."""
+    if isinstance(value, dict):
+        return value | ({"nine": 2.0} if name == "class_weights" else {"RandomGrayscale": {"p": 0.5}})
+    if isinstance(value, int):
+        return value + 1
+    if isinstance(value, float):
+        return value / 2 + 0.01
+    choices = get_args(get_type_hints(STAGES[section])[name]) or MODELS
+    return next(choice for choice in choices if choice != value)
+
+
+def first_to_run(clone: Clone) -> str:
+    return next(iter(clone.would_run()), "nothing")
+
+
+def test_the_table_has_every_parameter_and_every_file_once(pipeline):
+    rows = {thing: expected(thing) for thing in changeable(pipeline)}
+    assert [thing for thing, found in rows.items() if not found] == [], "not in docs/what-reruns.md"
+    assert [thing for thing, found in rows.items() if len(found) > 1] == [], "twice in docs/what-reruns.md"
+
+
+def test_the_table_has_nothing_that_does_not_exist(pipeline):
+    things = changeable(pipeline)
+    assert [p for p in table() if not any(fnmatchcase(thing, p) for thing in things)] == []
+
+
+def test_each_parameter_runs_first_what_the_table_says(pipeline, monkeypatch):
+    monkeypatch.chdir(pipeline.path)
+    file = pipeline.path / "params.yaml"
+    original = file.read_text()
+    wrong = {}
+    for section, name in parameters(pipeline):
+        document = yaml.safe_load(original)
+        document[section][name] = another(document[section][name], section, name)
+        file.write_text(yaml.safe_dump(document, sort_keys=False))
+        load_params(section)  # refuses what is not valid
+        if [first := first_to_run(pipeline)] != expected(f"{section}.{name}"):
+            wrong[f"{section}.{name}"] = first
+    assert wrong == {}
+
+
+def test_each_file_runs_first_what_the_table_says(pipeline):
+    wrong = {}
+    for name in files(pipeline):
+        file = pipeline.path / name
+        original = file.read_bytes()
+        file.write_bytes(original + b"\n# changed\n")
+        if expected(name) == ["nothing"]:
+            continue  # and stays changed: if nothing runs in the end, none of these files has started it
+        if [first := first_to_run(pipeline)] != expected(name):
+            wrong[name] = first
+        file.write_bytes(original)
+    assert wrong == {}
+    assert pipeline.would_run() == [], pipeline.run("dvc", "status")
+
+
+def test_changed_data_run_first_what_the_table_says(pipeline):
+    image = next((pipeline.path / "data").rglob("*.png"))
+    image.write_bytes(image.read_bytes() + b"changed")
+    assert [first_to_run(pipeline)] == expected("data/")
+
+
+@pytest.mark.parametrize("edit", EDITS)
+def test_other_edits_run_what_they_can_affect(pipeline, edit):
+    file, old, new, stages = EDITS[edit]
+    pipeline.edit(file, old, new)
+    assert pipeline.would_run() == stages
+
+
+def test_touched_files_run_nothing(pipeline):
+    for name in files(pipeline):
+        os.utime(pipeline.path / name)
+    for folder in ("data", "prepared", "models", "plots"):
+        for file in (pipeline.path / folder).rglob("*"):
+            os.utime(file)
+    assert pipeline.would_run() == []
+
+
+def test_a_missing_parameter_is_named_by_every_stage(pipeline, monkeypatch):
+    monkeypatch.chdir(pipeline.path)
+    file = pipeline.path / "params.yaml"
+    original = file.read_text()
+    for section, name in parameters(pipeline):
+        document = yaml.safe_load(original)
+        del document[section][name]
+        file.write_text(yaml.safe_dump(document, sort_keys=False))
+        for stage in STAGES:
+            with pytest.raises(InputError, match=rf"{section}\.{name}: this key is missing"):
+                load_params(stage)
