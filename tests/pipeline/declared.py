@@ -20,6 +20,8 @@ RECORDER = Path(__file__).with_name("recorder.py")
 EXEMPT = {
     "consults DEVICE": "where to run: another kind of device rounds differently, as the README says",
     "consults CUBLAS_WORKSPACE_CONFIG": "set where it is not, so that cuBLAS gives the same bits each time",
+    "consults DVC_ROOT": "below it lies the state of an unfinished training, named after all that determines it",
+    "writes .resume*": "that state: a training that goes on from it gives the same bytes, as tests/faults shows",
     "starts */ldconfig -p": "torch's packages for CUDA look for its libraries",
     "starts fc-list *": "matplotlib lists the fonts once for each user; the pictures use its own",
     f"opens {os.path.realpath(sys.executable)}": "where the system does not name its C library, Python's file does",

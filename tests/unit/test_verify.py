@@ -1,12 +1,11 @@
 """scripts/verify.py: what it says of the outputs of a new run, and which stage it names."""
 
-import json
-
+from classifier.checkpoint import KEY
 from classifier.errors import InputError
+from classifier.tensors import write_tensors
 from tests.conftest import ROOT
 
 import pytest
-import safetensors.torch
 import torch
 import verify
 
@@ -98,8 +97,8 @@ def model(tmp_path):
     """A function: the path of a model that says it was made in `environment`."""
 
     def write(name, environment):
-        header = {"checkpoint": json.dumps({"environment": environment} if environment else {})}
-        safetensors.torch.save_file({"weight": torch.zeros(1)}, tmp_path / name, header)
+        description = {"environment": environment} if environment else {}
+        write_tensors(tmp_path / name, KEY, {"weight": torch.zeros(1)}, description)
         return tmp_path / name
 
     return write
