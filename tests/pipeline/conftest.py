@@ -19,8 +19,8 @@ class Clone:
     def __init__(self, path: Path, environment: dict[str, str] | None = None, umask: int = -1):
         self.path, self.environment, self.umask = path, environment or {}, umask
 
-    def run(self, *command: str, check: bool = True) -> str:
-        """Run a command in the clone; returns what it printed."""
+    def start(self, *command: str) -> subprocess.Popen:
+        """Start a command in the clone, in a process group of its own."""
         environment = os.environ | {
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
             "GIT_AUTHOR_NAME": "test",
@@ -29,7 +29,7 @@ class Clone:
             "GIT_COMMITTER_EMAIL": "test@localhost",
             **self.environment,
         }
-        done = subprocess.run(
+        return subprocess.Popen(
             command,
             cwd=self.path,
             env=environment,
@@ -37,9 +37,15 @@ class Clone:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
+            start_new_session=True,
         )
-        assert not check or done.returncode == 0, f"{' '.join(command)} exited {done.returncode}:\n{done.stdout}"
-        return done.stdout
+
+    def run(self, *command: str, check: bool = True) -> str:
+        """Run a command in the clone; returns what it printed."""
+        with self.start(*command) as process:
+            output = process.stdout.read()
+        assert not check or process.returncode == 0, f"{' '.join(command)} exited {process.returncode}:\n{output}"
+        return output
 
     def repro(self, *options: str) -> list[str]:
         """The stages that `dvc repro` runs."""

@@ -50,7 +50,8 @@ def record(repository: Path, stage: Declared, scratch: Path) -> dict[str, list[s
     script = words[words.index("python") + 1 :]
     # No bytecode, so that the files of modules are seen to be read.
     python = [sys.executable, "-B", "-X", f"pycache_prefix={scratch / 'none'}"]
-    subprocess.run([*python, RECORDER, report, *script], cwd=repository, check=True)
+    environment = os.environ | {"DVC_ROOT": str(repository)}
+    subprocess.run([*python, RECORDER, report, *script], cwd=repository, env=environment, check=True)
     return json.loads(report.read_text())
 
 
@@ -91,11 +92,8 @@ def run_alone(repository: Path, stage: Declared, folder: Path) -> list[str]:
     found = [f"changes {path}" for path in before if after.get(path) != before[path]]
     found += [f"writes {path}" for path in after if path not in before and path not in stage.outs]
     found += [f"does not write {path}" for path in stage.outs if path not in after]
-    found += [
-        f"writes {path} otherwise than dvc.lock says"
-        for path in stage.outs
-        if after.get(path, md5 := stage.outs[path]) != md5
-    ]
+    changed = [path for path, md5 in stage.outs.items() if after.get(path, md5) != md5]
+    found += [f"writes {path} otherwise than dvc.lock says" for path in changed]
     return not_exempt(found)
 
 

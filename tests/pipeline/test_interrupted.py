@@ -1,0 +1,108 @@
+"""`dvc repro` and DVC's experiments that are killed during training, and started again."""
+
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from .conftest import Clone
+
+pytestmark = pytest.mark.slow
+
+
+def stop_after_an_epoch(clone: Clone, *command: str) -> tuple[subprocess.Popen, int]:
+    """Start a command that trains; when the first epoch is saved, stop the training. Returns DVC and its PID."""
+    dvc = clone.start(*command)
+    state = clone.path / ".resume"
+    while not list(state.glob("*.safetensors")):
+        assert dvc.poll() is None, dvc.stdout.read()
+        time.sleep(0.01)
+    trainer = int(next(state.glob("*.lock")).read_text())
+    os.kill(trainer, signal.SIGSTOP)
+    return dvc, trainer
+
+
+def kill_all(dvc: subprocess.Popen) -> None:
+    os.killpg(dvc.pid, signal.SIGKILL)
+    dvc.communicate()
+
+
+def reproduces_itself(clone: Clone) -> bool:
+    """Whether an undisturbed run writes what dvc.lock records."""
+    lock = (clone.path / "dvc.lock").read_text()
+    clone.run("dvc", "repro", "--force", "--single-item", "train")
+    return (clone.path / "dvc.lock").read_text() == lock
+
+
+def test_after_a_crash_of_everything_repro_goes_on(pipeline):
+    pipeline.edit("params.yaml", "train:\n  seed: 0", "train:\n  seed: 1")
+    dvc, _ = stop_after_an_epoch(pipeline, "dvc", "repro")
+    kill_all(dvc)
+    assert "going on after epoch 1, " in pipeline.run("dvc", "repro")
+    assert reproduces_itself(pipeline)
+
+
+def test_after_a_crash_of_dvc_alone_a_second_training_refuses_and_names_the_first(pipeline):
+    pipeline.edit("params.yaml", "train:\n  seed: 0", "train:\n  seed: 2")
+    dvc, orphan = stop_after_an_epoch(pipeline, "dvc", "repro")
+    dvc.kill()
+    dvc.wait()
+    refused = pipeline.run("dvc", "repro", check=False)
+    assert f"another training, process {orphan}, is at work here: wait for its end, or stop it" in refused
+    assert "ERROR: failed to reproduce 'train'" in refused
+    os.kill(orphan, signal.SIGCONT)
+    dvc.stdout.read()  # to the orphan's end
+    pipeline.run("dvc", "repro")
+    assert reproduces_itself(pipeline)
+
+
+def test_of_two_repros_at_once_one_refuses(pipeline):
+    pipeline.edit("params.yaml", "train:\n  seed: 0", "train:\n  seed: 3")
+    dvc, trainer = stop_after_an_epoch(pipeline, "dvc", "repro")
+    refused = pipeline.run("dvc", "repro", check=False)
+    assert "is busy" in refused or "Unable to acquire lock" in refused or "another training" in refused
+    assert "ERROR" in refused
+    os.kill(trainer, signal.SIGCONT)
+    dvc.communicate()
+    assert dvc.returncode == 0
+    assert reproduces_itself(pipeline)
+
+
+@pytest.mark.parametrize("where", [["--temp"], []], ids=["temporary folder", "workspace"])
+def test_a_crashed_experiment_goes_on_when_it_is_run_again(pipeline, where):
+    seed = 4 + len(where)
+    command = ["dvc", "exp", "run", *where, "--name", f"seed-{seed}", "-S", f"train.seed={seed}"]
+    dvc, _ = stop_after_an_epoch(pipeline, *command)
+    kill_all(dvc)
+    assert "going on after epoch 1, " in pipeline.run(*command, "--force")
+    pipeline.run("dvc", "exp", "apply", f"seed-{seed}")
+    assert reproduces_itself(pipeline)
+    assert not any((pipeline.path / ".resume").iterdir())
+
+
+def test_a_killed_queue_task_goes_on_when_it_is_queued_again(pipeline):
+    def queue() -> list[str]:
+        pipeline.run("dvc", "exp", "run", "--queue", "--name", "queued", "--force", "-S", "train.seed=6")
+        return ["dvc", "exp", "run", "--run-all"]
+
+    dvc, trainer = stop_after_an_epoch(pipeline, *queue())
+    os.kill(trainer, signal.SIGKILL)
+    dvc.communicate()
+    output = pipeline.run(*queue())
+    assert "going on after epoch 1, " in output
+    pipeline.run("dvc", "exp", "apply", "queued")
+    assert reproduces_itself(pipeline)
+
+
+def test_other_parameters_after_a_crash_start_afresh(pipeline):
+    pipeline.edit("params.yaml", "train:\n  seed: 0", "train:\n  seed: 7")
+    dvc, _ = stop_after_an_epoch(pipeline, "dvc", "repro")
+    kill_all(dvc)
+    pipeline.edit("params.yaml", "label_smoothing: 0.2", "label_smoothing: 0.1")
+    assert "going on" not in pipeline.run("dvc", "repro")
+    assert reproduces_itself(pipeline)
+    for state in Path(pipeline.path / ".resume").iterdir():
+        state.unlink()
