@@ -20,6 +20,7 @@ from classifier.metrics import per_class, reliability, summarize
 from classifier.plots import image_grid
 from classifier.prepared import FOLDER, load_description, load_split
 from classifier.reproducibility import autocast_dtype, make_deterministic, select_device
+from classifier.tracking import start_run
 
 import numpy as np
 import pandas as pd
@@ -40,6 +41,7 @@ def main() -> None:
     make_deterministic()
     device = select_device()
     model = model.to(device)
+    tracker = start_run("evaluate", device, autocast_dtype(params.precision, device))
 
     def predict(split: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Images uint8 [N, 3, H, W], labels int64 [N] and probabilities float64 [N, num_classes] of a split."""
@@ -64,6 +66,7 @@ def main() -> None:
     write_tables(test_probabilities, test_labels, metadata.classes)
     draw_grids(test_images, predictions)
     write_json("metrics.json", metrics)
+    tracker.finish()
 
 
 def list_predictions(probabilities: np.ndarray, labels: np.ndarray, classes: list[str]) -> pd.DataFrame:

@@ -15,7 +15,7 @@ import sys
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from classifier.reproducibility import keep_large_blocks
 
@@ -38,6 +38,7 @@ from classifier.reproducibility import (
     step_seed,
 )
 from classifier.resume import alone, load_state, save_state, state_path
+from classifier.tracking import Tracker, start_run
 
 import torch
 import torch.nn.functional as F
@@ -87,7 +88,8 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # the same care as for Ctrl+C
     with alone(Path(".resume/lock")), alone(state.with_suffix(".lock")):
         print("training {0} on {processor}, {threads} threads, {precision}".format(params.model, **environment))
-        history, weights = train_and_validate(trainer, train_set, val_set, state)
+        tracker = start_run("train", environment)
+        history, weights = train_and_validate(trainer, train_set, val_set, state, tracker)
         write_csv(HISTORY, list(Epoch._fields), history)
         metadata = Metadata(
             params.model, description.classes, description.image_size, description.mean, description.std, environment
@@ -95,6 +97,7 @@ def main() -> None:
         save_checkpoint(PATH, weights, metadata)
         state.unlink(missing_ok=True)
     print(f"wrote {PATH}")
+    tracker.finish()
 
 
 class Split(NamedTuple):
@@ -214,59 +217,69 @@ def diverged(what: str, value: float, where: str) -> InputError:
 
 
 def train_and_validate(
-    trainer: Trainer, train_set: Split, val_set: Split, state: Path
+    trainer: Trainer, train_set: Split, val_set: Split, state: Path, tracker: Tracker
 ) -> tuple[list[Epoch], dict[str, Tensor]]:
     """Train all epochs, or those that the file `state` says are left, and save it after each.
 
     Returns the history and the weights of the best or the last epoch.
     """
-    params, history, weights = trainer.params, [], {}
+    params, history, logged, weights = trainer.params, [], [], {}
     if saved := load_state(state, trainer.model, trainer.optimizers):
         weights, values = saved
-        history = [Epoch(*row) for row in values["history"]]
+        history, logged = [Epoch(*row) for row in values["history"]], values["logged"]
         trainer.scaler.load_state_dict(values["scaler"])
+        for row in logged:
+            tracker.log(**row)
         print(f"going on after epoch {len(history)}, where an earlier run of the same training stopped")
-    images = params.epochs * len(train_set.images)
+    count = len(train_set.images)
     with tqdm(
-        total=images, initial=len(history) * len(train_set.images), unit=" images", unit_scale=True, disable=None
+        total=params.epochs * count, initial=len(history) * count, unit=" images", unit_scale=True, disable=None
     ) as bar:
         for epoch in range(len(history), params.epochs):
             try:
-                history.append(train_and_validate_epoch(trainer, train_set, val_set, epoch, bar))
-                best = max(row.val_accuracy for row in history)
-                if params.keep == "last" or history[-1].val_accuracy >= best:
+                row, rest = train_and_validate_epoch(trainer, train_set, val_set, epoch, bar)
+                history.append(row)
+                logged.append(row._asdict() | rest)
+                tracker.log(**logged[-1])
+                if params.keep == "last" or row.val_accuracy >= max(row.val_accuracy for row in history):
                     weights = {name: t.detach().clone() for name, t in trainer.model.state_dict().items()}
-                values = {"history": history, "scaler": trainer.scaler.state_dict()}
+                values = {"history": history, "logged": logged, "scaler": trainer.scaler.state_dict()}
                 save_state(state, trainer.model, trainer.optimizers, weights, values)
             except KeyboardInterrupt:
                 sys.exit(f"interrupted in epoch {epoch + 1}: the same command goes on from the last whole epoch.")
     return history, weights
 
 
-def train_and_validate_epoch(trainer: Trainer, train_set: Split, val_set: Split, epoch: int, bar: tqdm) -> Epoch:
+def train_and_validate_epoch(
+    trainer: Trainer, train_set: Split, val_set: Split, epoch: int, bar: tqdm
+) -> tuple[Epoch, dict[str, Any]]:
     """Train one epoch, validate, and print a line about both.
+
+    Returns the row of the history, and what only the log gets: images/s and each class's validation recall.
 
     Raises:
         InputError: if a loss is not finite.
     """
     start = time.monotonic()
     lr, train_loss, train_accuracy = trainer.train_one_epoch(train_set, epoch, bar)
-    seconds = time.monotonic() - start
-    val_loss, val_accuracy = validate(trainer, val_set)
+    speed = len(train_set.images) / (time.monotonic() - start)
+    val_loss, val_accuracy, val_recall = validate(trainer, val_set)
     if not math.isfinite(val_loss):
         raise diverged("validation loss", val_loss, f"after epoch {epoch + 1}")
     bar.write(
         f"epoch {epoch + 1}/{trainer.params.epochs}  train loss {train_loss:.3f} accuracy {train_accuracy:.1%}  "
-        f"val loss {val_loss:.3f} accuracy {val_accuracy:.1%}  {len(train_set.images) / seconds:,.0f} images/s"
+        f"val loss {val_loss:.3f} accuracy {val_accuracy:.1%}  {speed:,.0f} images/s"
     )
-    return Epoch(epoch + 1, lr, train_loss, train_accuracy, val_loss, val_accuracy)
+    row = Epoch(epoch + 1, lr, train_loss, train_accuracy, val_loss, val_accuracy)
+    return row, {"images_per_second": speed, "val_recall": val_recall}
 
 
-def validate(trainer: Trainer, data: Split) -> tuple[float, float]:
-    """Mean cross-entropy, unweighted and unsmoothed, and accuracy."""
+def validate(trainer: Trainer, data: Split) -> tuple[float, float, list[float]]:
+    """Mean cross-entropy, unweighted and unsmoothed, accuracy, and the recall of each class."""
     logits = predict_logits(trainer.model, data.images, trainer.normalize, trainer.dtype)
-    accuracy = (logits.argmax(1) == data.labels).float().mean()
-    return F.cross_entropy(logits, data.labels).item(), accuracy.item()
+    correct = logits.argmax(1) == data.labels
+    recall = data.labels[correct].bincount(minlength=logits.shape[1]) / data.labels.bincount()
+    return F.cross_entropy(logits, data.labels).item(), correct.float().mean().item(), recall.tolist()
 
 
 if __name__ == "__main__":

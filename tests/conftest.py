@@ -1,5 +1,6 @@
 """What several test files share: a folder to run stages in, small datasets and a valid params.yaml."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -10,6 +11,9 @@ from PIL import Image
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "scripts"))
+
+os.environ["WANDB_MODE"] = "disabled"  # a test that wants a run says so
+os.environ["WANDB_ERROR_REPORTING"] = "false"
 
 COLOURS = {"cat": (200, 60, 40), "dog": (60, 180, 70), "frog": (50, 70, 210)}
 

@@ -12,6 +12,8 @@ import pytest
 import yaml
 from torchvision import datasets
 
+# Imported by stages, but no dependency: it only tells W&B what they do. tests/faults/test_wandb.py compares the bytes.
+EXEMPT = {"classifier/tracking.py"}
 STAGE_SCRIPTS = {"prepare": "prepare.py", "train": "train.py", "evaluate": "evaluate.py"}
 
 
@@ -60,7 +62,7 @@ def test_every_stage_is_known_here_and_has_a_section_of_params_yaml():
 @pytest.mark.parametrize("stage", STAGE_SCRIPTS)
 def test_a_stage_depends_on_exactly_the_code_that_it_imports(stage):
     deps = [dep for dep in stages()[stage]["deps"] if dep.endswith(".py")]
-    assert sorted(deps) == sorted(closure(ROOT / STAGE_SCRIPTS[stage]))
+    assert sorted(deps) == sorted(closure(ROOT / STAGE_SCRIPTS[stage]) - EXEMPT)
 
 
 def test_what_a_stage_reads_of_other_stages_is_an_output_of_theirs():

@@ -15,6 +15,7 @@ from classifier.errors import InputError
 from classifier.inference import Normalize
 from classifier.prepared import Description
 from classifier.reproducibility import autocast_dtype, select_device, step_seed
+from classifier.tracking import Tracker
 
 import numpy as np
 import pytest
@@ -247,10 +248,10 @@ def test_the_weights_of_the_best_or_of_the_last_epoch_are_kept(monkeypatch, tmp_
         optimizers=[],
         scaler=torch.amp.GradScaler("cpu", enabled=False),
     )
-    results = iter([(1.0, accuracy) for accuracy in accuracies])
+    results = iter([(1.0, accuracy, []) for accuracy in accuracies])
     monkeypatch.setattr(train, "validate", lambda *_: next(results))
     data = train.Split(torch.zeros(4, 1), torch.zeros(4))
-    rows, weights = train.train_and_validate(trainer, data, data, tmp_path / "state")
+    rows, weights = train.train_and_validate(trainer, data, data, tmp_path / "state", Tracker())
     assert weights["weight"].item() == epoch
     assert [row.val_accuracy for row in rows] == accuracies
 

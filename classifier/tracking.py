@@ -1,0 +1,147 @@
+"""Training and evaluation as runs in Weights & Biases, with or without an account.
+
+W&B works in a process of its own (classifier/wandb_process.py): it cannot change a result, raise here or hold
+up a step. The messages for it are kept, so that if it fails or hangs, a second one writes an offline run
+of them all. The environment configures it, by W&B's own variables: WANDB_MODE=disabled, WANDB_PROJECT …
+Nothing here is a parameter, and no file here is a dependency of a stage: see docs/tracking.md.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+PATIENCE = 5, 4.5  # seconds that finish() waits for the run, then for an offline run in its place
+
+
+class Tracker:
+    """One stage's part of a run. No method raises, and only finish() waits, for ten seconds at most."""
+
+    def __init__(self, process: subprocess.Popen | None = None):
+        self._process = process
+        self._messages: list[bytes] = []
+
+    def log(self, **values: Any) -> None:
+        """Add a row, one for each epoch, of numbers or of lists with a number for each class."""
+        self._send(log=values)
+
+    def finish(self) -> None:
+        """End the run well, and print where it is. A run that is never finished counts as failed."""
+        if not self._process:
+            return
+        self._send(end=True)
+        report = _wait(self._process, PATIENCE[0])
+        if not report or "failed" in report:
+            because = report.get("failed", "W&B failed or did not answer in time")
+            try:
+                report = _wait(_spawn(WANDB_MODE="offline"), PATIENCE[1], b"".join(self._messages))
+            except OSError as error:
+                report = {"failed": str(error)}
+            report["because"] = because
+        self._process = None
+        print(describe(report), flush=True)
+
+    def _send(self, **message: Any) -> None:
+        if not self._process:
+            return
+        line = json.dumps(message, default=str).encode() + b"\n"
+        self._messages.append(line)
+        try:
+            written = self._process.stdin.write(line)
+        except OSError:
+            written = None
+        if written != len(line):  # it died or reads no more
+            _kill(self._process)
+
+
+def start_run(stage: str, device, dtype) -> Tracker:
+    """Begin the run of a training, or for the stage `evaluate` go on with the run of the model's training."""
+    if os.environ.get("WANDB_MODE") == "disabled":
+        return Tracker()
+    spec = find_spec("wandb")
+    if not (spec and spec.origin):  # a folder wandb/ of runs looks like a package, but has no origin
+        print("W&B: not installed, so this run is not tracked")
+        return Tracker()
+    try:
+        params = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
+        tracker = Tracker(_spawn())
+        os.set_blocking(tracker._process.stdin.fileno(), False)
+        tracker._send(stage=stage, params=params, environment=environment(device, dtype))
+    except OSError as error:
+        print(describe({"failed": str(error)}))
+        return Tracker()
+    return tracker
+
+
+def environment(device, dtype) -> dict[str, Any]:
+    """Where the run is made, as far as it may round results differently or take another time."""
+    import torch
+
+    gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else None
+    return {
+        "torch": torch.__version__,
+        "device": str(device),
+        "gpu": gpu,
+        "dtype": str(dtype).removeprefix("torch."),
+        "threads": torch.get_num_threads(),
+    }
+
+
+def describe(report: dict[str, str]) -> str:
+    """What people are told of a run at its end."""
+    because = f" ({report['because']})" if report.get("because") else ""
+    if "url" in report:
+        return f"W&B: {report['url']}"
+    if "path" in report:
+        return f"W&B: offline run{because}. `wandb sync {_shortest(report['path'])}` uploads it"
+    if "disabled" in report:
+        return "W&B: disabled"
+    return f"W&B: this run is not tracked{because}"
+
+
+def _shortest(path: str) -> str:
+    relative = os.path.relpath(path)
+    return path if relative.startswith("..") else relative
+
+
+def _spawn(**environment: str) -> subprocess.Popen:
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    return subprocess.Popen(
+        [sys.executable, "-m", "classifier.wandb_process"],
+        env=os.environ | {"PYTHONPATH": path} | environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        bufsize=0,
+        start_new_session=True,  # Ctrl+C is for the stage; its end tells the run
+    )
+
+
+def _wait(process: subprocess.Popen, seconds: float, messages: bytes | None = None) -> dict[str, str]:
+    """What the process reports, or {} if it fails to within `seconds`. It is gone afterwards."""
+    try:
+        output, _ = process.communicate(messages, timeout=seconds)
+    except subprocess.TimeoutExpired as expired:
+        output = expired.output
+    except (OSError, ValueError):
+        output = None
+    _kill(process)
+    try:
+        return json.loads(output or b"{}")
+    except ValueError:
+        return {}
+
+
+def _kill(process: subprocess.Popen) -> None:
+    if process.poll() is None:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()

@@ -1,0 +1,154 @@
+"""What a run in Weights & Biases holds; classifier/wandb_process.py makes it.
+
+Which run a model comes from is noted beside the runs, in wandb/models/<SHA-256 of the model>: in the
+model itself, or in any output of a stage, it would change the bytes with each run.
+"""
+
+import csv
+import json
+import os
+import subprocess
+from pathlib import Path
+from secrets import token_hex
+from typing import Any
+
+from classifier.files import atomic_write, sha256
+
+import wandb
+
+MODEL, DATA = Path("models/classifier.safetensors"), Path("prepared/dataset.json")
+# Not the current folder: `dvc exp run --temp` deletes that.
+RUNS = Path(os.environ.get("WANDB_DIR") or os.environ.get("DVC_ROOT") or ".").resolve() / "wandb"
+INIT_SECONDS, FINISH_SECONDS = 15, 3.5
+MISTAKES = 32  # images
+MAX_CLASSES = 100  # in a confusion matrix: W&B keeps 10,000 rows of a table
+
+
+def begin_run(first: dict[str, Any], mode: str) -> wandb.Run:
+    """A new run, or for evaluation the run of the model's training if that is noted here."""
+    settings = wandb.setup().settings
+    known = run_of_model() if first["stage"] == "evaluate" else None
+    new = known is None or settings.run_id not in (None, known)  # a sweep gives its own id
+    run = wandb.init(
+        mode=mode,
+        project=settings.project or "image-classifier",
+        id=settings.run_id or known or token_hex(4),
+        resume="allow",
+        reinit="create_new",
+        settings=wandb.Settings(
+            program=f"{first['stage']}.py",
+            console="off",
+            silent=True,
+            init_timeout=INIT_SECONDS,
+            finish_timeout=FINISH_SECONDS,
+            finish_timeout_raises=True,
+            x_stats_pid=os.getppid(),
+        ),
+        **(describe(first, settings) if new else {}),
+    )
+    run.define_metric("epoch", hidden=True)
+    for name in ("train/*", "val/*", "val_recall/*", "lr", "images_per_second"):
+        run.define_metric(name, step_metric="epoch")
+    for name, best in {"val/accuracy": "max", "val/loss": "min"}.items():
+        run.define_metric(name, step_metric="epoch", summary=f"{best},last")
+    if new:
+        # What use_artifact() does; that itself refuses to work offline.
+        run._log_artifact(reference("data", "dataset", DATA), is_user_created=True, use_after_commit=True)
+    else:
+        run.config.update({"evaluate": first["params"]["evaluate"]}, allow_val_change=True)
+    return run
+
+
+def describe(first: dict[str, Any], settings: wandb.Settings) -> dict[str, Any]:
+    """Name, group, tags and config of a new run."""
+    params, data, commit = first["params"], json.loads(DATA.read_text()), git("rev-parse", "HEAD")
+    experiment, baseline = os.environ.get("DVC_EXP_NAME"), os.environ.get("DVC_EXP_BASELINE_REV")
+    images = {name: split["count"] for name, split in data["splits"].items()}
+    return {
+        "name": settings.run_name or experiment or git("describe", "--always", "--tags") or None,
+        "group": settings.run_group or (baseline or commit)[:7] or None,
+        "tags": [params["train"]["model"], f"seed={params['train']['seed']}", *(settings.run_tags or [])],
+        "config": {
+            **params,
+            "data": {"sha256": sha256(DATA), "images": images, "classes": data["classes"]},
+            "git_commit": commit,
+            "dvc": {"experiment": experiment, "baseline": baseline},
+            "environment": first["environment"],
+        },
+    }
+
+
+def reference(name: str, kind: str, path: Path) -> wandb.Artifact:
+    """An artifact that says which file was used or made, without a copy of it: DVC keeps the file."""
+    artifact = wandb.Artifact(name, kind, metadata={"sha256": sha256(path)})
+    artifact.add_reference(path.resolve().as_uri(), name=path.name)
+    return artifact
+
+
+def log_epoch(run: wandb.Run, row: dict[str, Any]) -> None:
+    """Add a row under the names by which W&B forms sections: train/loss, val/loss, val_recall/cat …"""
+    recall = zip(json.loads(DATA.read_text())["classes"], row.pop("val_recall"), strict=True)
+    run.log(
+        {name.replace("train_", "train/").replace("val_", "val/"): value for name, value in row.items()}
+        | {f"val_recall/{name}": value for name, value in recall}
+    )
+
+
+def log_evaluation(run: wandb.Run) -> None:
+    """Add what evaluate.py has written: metrics, confusion matrix, a row per class, worst mistakes, the model."""
+    run.summary.update({"evaluate": json.loads(Path("metrics.json").read_text())})
+    per_class, predictions = read_table("plots/per_class.csv"), read_table("predictions.csv")
+    classes = [row["class"] for row in per_class]
+    numbers = [[row["class"], *(float(row[name]) for name in row if name != "class")] for row in per_class]
+    logged: dict[str, Any] = {"test/per_class": wandb.Table(columns=list(per_class[0]), data=numbers)}
+    if mistakes := [picture(row) for row in worst(predictions)]:
+        logged["test/mistakes"] = mistakes
+    if len(classes) <= MAX_CLASSES:
+        logged["test/confusion_matrix"] = wandb.plot.confusion_matrix(
+            y_true=[classes.index(row["label"]) for row in predictions],
+            preds=[classes.index(row["prediction"]) for row in predictions],
+            class_names=classes,
+            title="Confusion matrix of the test split",
+        )
+    run.log(logged)
+    run.log_artifact(reference("classifier", "model", MODEL))
+
+
+def worst(predictions: list[dict[str, str]]) -> list[dict[str, str]]:
+    """The wrong answers given most confidently, as in plots/mistakes.png."""
+    wrong = [row for row in predictions if row["label"] != row["prediction"]]
+    return sorted(wrong, key=lambda row: (-float(row["confidence"]), int(row["index"])))[:MISTAKES]
+
+
+def picture(row: dict[str, str]) -> wandb.Image:
+    from safetensors import safe_open
+
+    with safe_open("prepared/test.safetensors", "np") as file:
+        image = file.get_slice("images")[int(row["index"])]
+    caption = f"{row['prediction']} {float(row['confidence']):.0%}, is {row['label']}"
+    return wandb.Image(image.transpose(1, 2, 0), caption=caption)
+
+
+def read_table(path: str) -> list[dict[str, str]]:
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def run_of_model() -> str | None:
+    """The id of the run that the model was trained in, if it is noted here."""
+    note = RUNS / "models" / sha256(MODEL)
+    return note.read_text() if note.exists() else None
+
+
+def note_run(id: str) -> None:
+    with atomic_write(RUNS / "models" / sha256(MODEL)) as file:
+        file.write(id.encode())
+
+
+def git(*arguments: str) -> str:
+    """What a git command prints, or nothing outside a repository."""
+    try:
+        done = subprocess.run(["git", *arguments], capture_output=True, text=True, timeout=2)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip()
