@@ -40,8 +40,9 @@ class Run:
 class WandbServer(ThreadingHTTPServer):
     """Serves in a thread while used as a context manager.
 
-    `mood` is "well", or one of the ways to be ill: "failing" answers 500, "hanging" answers nothing. With
-    `falls_ill_on`, the server turns into it at the first request whose path or GraphQL operation has that name.
+    `mood` is "well", or one of the ways to be ill: "failing" answers 500, "hanging" answers nothing, "dead"
+    is gone with its port. With `falls_ill_on`, the server is well until the first request whose path or
+    GraphQL operation has that name.
     """
 
     daemon_threads = True
@@ -97,6 +98,10 @@ class Handler(BaseHTTPRequestHandler):
             self.server.mood = self.server.illness
         while self.server.mood == "hanging":
             time.sleep(0.1)
+        if self.server.mood == "dead":
+            self.server.socket.close()
+            self.close_connection = True
+            return None
         if self.server.mood == "failing":
             return self.send(500, {"error": "the server is ill"})
         if operation:
