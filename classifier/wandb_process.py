@@ -13,7 +13,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
-from classifier.wandb_run import RUNS, begin_run, log_epoch, log_evaluation, note_run
+from classifier.wandb_run import RUNS, begin_run, log_epoch, log_evaluation, write_note
 
 import wandb
 
@@ -53,7 +53,8 @@ def track(messages: Iterator[dict[str, Any]]) -> dict[str, str]:
     if ended:
         if first["stage"] == "evaluate":
             log_evaluation(run)
-        note_run(run.id)
+        else:
+            write_note(run)
     where = {"url": run.url} if mode == "online" else {"path": str(RUNS / f"*-{run.id}")}
     try:
         run.finish(exit_code=0 if ended else 1)

@@ -12,7 +12,7 @@ from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
-from classifier.files import atomic_write, sha256
+from classifier.files import sha256, write_json
 
 import wandb
 
@@ -27,12 +27,12 @@ MAX_CLASSES = 100  # in a confusion matrix: W&B keeps 10,000 rows of a table
 def begin_run(first: dict[str, Any], mode: str) -> wandb.Run:
     """A new run, or for evaluation the run of the model's training if that is noted here."""
     settings = wandb.setup().settings
-    known = run_of_model() if first["stage"] == "evaluate" else None
-    new = known is None or settings.run_id not in (None, known)  # a sweep gives its own id
+    note = read_note() if first["stage"] == "evaluate" else {}
+    new = not note or settings.run_id not in (None, note["run"])  # a sweep gives its own id
     run = wandb.init(
         mode=mode,
         project=settings.project or "image-classifier",
-        id=settings.run_id or known or token_hex(4),
+        id=settings.run_id or note.get("run") or token_hex(4),
         resume="allow",
         reinit="create_new",
         settings=wandb.Settings(
@@ -55,6 +55,7 @@ def begin_run(first: dict[str, Any], mode: str) -> wandb.Run:
         # What use_artifact() does; that itself refuses to work offline.
         run._log_artifact(reference("data", "dataset", DATA), is_user_created=True, use_after_commit=True)
     else:
+        run.summary.update(note["summary"])
         run.config.update({"evaluate": first["params"]["evaluate"]}, allow_val_change=True)
     return run
 
@@ -134,15 +135,16 @@ def read_table(path: str) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def run_of_model() -> str | None:
-    """The id of the run that the model was trained in, if it is noted here."""
+def read_note() -> dict[str, Any]:
+    """What is noted of the run that the model was trained in: its id and its summary; nothing elsewhere."""
     note = RUNS / "models" / sha256(MODEL)
-    return note.read_text() if note.exists() else None
+    return json.loads(note.read_text()) if note.exists() else {}
 
 
-def note_run(id: str) -> None:
-    with atomic_write(RUNS / "models" / sha256(MODEL)) as file:
-        file.write(id.encode())
+def write_note(run: wandb.Run) -> None:
+    """Note the run, for the evaluation of its model. Its summary, too: a later part of an offline run replaces it."""
+    summary = {name: value for name, value in run.summary._as_dict().items() if not name.startswith("_")}
+    write_json(RUNS / "models" / sha256(MODEL), {"run": run.id, "summary": summary})
 
 
 def git(*arguments: str) -> str:
