@@ -44,7 +44,7 @@ class Tracker:
             try:
                 report = _wait(_spawn(WANDB_MODE="offline"), PATIENCE[1], b"".join(self._messages))
             except OSError as error:
-                report = {"failed": str(error)}
+                report, because = {}, str(error)
             report["because"] = because
         self._process = None
         print(describe(report), flush=True)
@@ -76,7 +76,7 @@ def start_run(stage: str, device, dtype) -> Tracker:
         os.set_blocking(tracker._process.stdin.fileno(), False)
         tracker._send(stage=stage, params=params, environment=environment(device, dtype))
     except OSError as error:
-        print(describe({"failed": str(error)}))
+        print(describe({"because": str(error)}))
         return Tracker()
     return tracker
 

@@ -1,0 +1,109 @@
+"""classifier/tracking.py: what a stage notices of W&B, which is next to nothing."""
+
+import json
+import sys
+from pathlib import Path
+
+from classifier import tracking
+
+import pytest
+import torch
+
+ROW = {"epoch": 1, "val_recall": [0.5] * 100}
+
+
+@pytest.fixture
+def start(workspace, params, monkeypatch):
+    """A function: begin a run whose processes run the given Python programs in turn."""
+
+    def start(*programs: str) -> tracking.Tracker:
+        Path("params.yaml").write_text(params())
+        commands = iter(programs)
+        spawn = tracking.subprocess.Popen
+
+        def start_program(command, **options):
+            return spawn([sys.executable, "-c", next(commands)], **options)
+
+        monkeypatch.setattr(tracking.subprocess, "Popen", start_program)
+        monkeypatch.setenv("WANDB_MODE", "online")
+        return tracking.start_run("train", torch.device("cpu"), torch.float32)
+
+    return start
+
+
+DEAF = "import time; time.sleep(600)"
+BROKEN = "raise SystemExit(1)"
+COPYING = """
+import json, os, sys
+lines = sys.stdin.read().splitlines()
+print(json.dumps({"path": os.environ["WANDB_MODE"] + str(len(lines))}))
+"""
+
+
+def test_disabled_starts_nothing(start, monkeypatch, capsys):
+    monkeypatch.setattr(tracking, "find_spec", None)
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+    tracker = tracking.start_run("train", torch.device("cpu"), torch.float32)
+    tracker.log(**ROW)
+    tracker.finish()
+    assert capsys.readouterr().out == ""
+
+
+def test_a_folder_of_runs_is_not_taken_for_the_package(workspace, monkeypatch, capsys):
+    Path("wandb").mkdir()
+    monkeypatch.setattr(sys, "path", [str(workspace)])
+    monkeypatch.delitem(sys.modules, "wandb", raising=False)
+    monkeypatch.setenv("WANDB_MODE", "online")
+    tracking.start_run("train", torch.device("cpu"), torch.float32).finish()
+    assert capsys.readouterr().out == "W&B: not installed, so this run is not tracked\n"
+
+
+def test_the_first_message_says_what_the_stage_is(start):
+    tracker = start(COPYING)
+    first = json.loads(tracker._messages[0])
+    assert first["stage"] == "train"
+    assert first["params"]["train"]["lr"] == 0.1
+    assert first["environment"]["device"] == "cpu"
+    tracker.finish()
+
+
+def test_a_process_that_answers_is_all_that_is_needed(start, capsys):
+    tracker = start(COPYING)
+    tracker.log(**ROW)
+    tracker.finish()
+    assert capsys.readouterr().out == "W&B: offline run. `wandb sync online3` uploads it\n"
+
+
+@pytest.mark.parametrize("program", [DEAF, BROKEN], ids=["one that reads nothing", "one that ends at once"])
+def test_a_process_that_fails_holds_nothing_up_and_another_writes_all_offline(start, program, monkeypatch, capsys):
+    monkeypatch.setattr(tracking, "PATIENCE", (0.5, 60))
+    tracker = start(program, COPYING)
+    for _ in range(1000):  # more than a pipe holds
+        tracker.log(**ROW)
+    tracker.finish()
+    assert "`wandb sync offline1002` uploads it" in capsys.readouterr().out
+
+
+def test_two_processes_that_fail_cost_one_line(start, monkeypatch, capsys):
+    monkeypatch.setattr(tracking, "PATIENCE", (0.5, 0.5))
+    start(DEAF, BROKEN).finish()
+    assert capsys.readouterr().out == "W&B: this run is not tracked (W&B failed or did not answer in time)\n"
+
+
+def test_a_process_that_cannot_start_costs_one_line(workspace, params, monkeypatch, capsys):
+    Path("params.yaml").write_text(params())
+    monkeypatch.setenv("WANDB_MODE", "online")
+    monkeypatch.setattr(tracking.sys, "executable", "/no/python")
+    tracker = tracking.start_run("train", torch.device("cpu"), torch.float32)
+    tracker.log(**ROW)
+    tracker.finish()
+    assert capsys.readouterr().out.startswith("W&B: this run is not tracked")
+
+
+def test_both_waits_together_are_at_most_ten_seconds():
+    assert sum(tracking.PATIENCE) <= 10
+
+
+def test_paths_are_told_from_where_one_stands(workspace):
+    assert "`wandb sync wandb/*-1`" in tracking.describe({"path": str(workspace / "wandb" / "*-1")})
+    assert "`wandb sync /elsewhere/*-1`" in tracking.describe({"path": "/elsewhere/*-1"})
