@@ -1,0 +1,140 @@
+"""How long W&B holds training up: in each way that it can fail, and when all is well.
+
+    python bench/tracking.py [--rounds 5]
+
+Trains a tiny network on handwritten digits in this process. First for each failure: by how much the
+stage takes longer than with WANDB_MODE=disabled, all of which is spent in Tracker.finish(). Then, taking
+turns, offline runs and none: the ratio of the median times of an epoch, while the run's process works.
+"""
+
+import argparse
+import contextlib
+import io
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
+
+import prepare
+import train
+from classifier import tracking
+from tests.wandb_failures import FAILURES
+from tests.wandb_server import WandbServer
+
+import yaml
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5)
+    rounds = parser.parse_args().rounds
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
+        os.environ |= {"HOME": folder, "DEVICE": "cpu", "WANDB_ERROR_REPORTING": "false"}
+        os.environ.pop("WANDB_API_KEY", None)
+        subprocess.run([sys.executable, ROOT / "scripts" / "get_data.py", "digits"], check=True, capture_output=True)
+        write_params(epochs=1)
+        with contextlib.redirect_stdout(io.StringIO()):
+            prepare.main()
+        measure_failures()
+        write_params(epochs=6)
+        measure_overhead(rounds)
+
+
+def write_params(epochs: int) -> None:
+    params = yaml.safe_load((ROOT / "scripts" / "digits.yaml").read_text())
+    params["train"]["epochs"] = epochs
+    Path("params.yaml").write_text(yaml.safe_dump(params))
+
+
+def measure_failures() -> None:
+    """Print a table: the failure, the seconds that finish() took, and what it said."""
+    cases = [
+        ("disabled", lambda enter: {"WANDB_MODE": "disabled"}),
+        ("offline", lambda enter: {"WANDB_MODE": "offline"}),
+    ]
+    cases += [("online", lambda enter: enter(WandbServer()).environment)]
+    cases += [(failure.__name__.replace("_", " "), failure) for failure in FAILURES]
+    print("| case | delay, s | told |\n| --- | --- | --- |")
+    for name, failure in cases:
+        with contextlib.ExitStack() as stack, environment(failure(stack.enter_context)):
+            delay, _, told = run()
+        print(f"| {name} | {delay:.1f} | {told[:110]} |", flush=True)
+    with replaced(tracking, "find_spec", lambda name: None), environment({"WANDB_MODE": "online"}):
+        delay, _, told = run()
+    print(f"| the package is missing | {delay:.1f} | {told} |")
+
+
+def measure_overhead(rounds: int) -> None:
+    times: dict[str, list[float]] = {"disabled": [], "offline": []}
+    for _ in range(rounds):
+        for mode, measured in times.items():
+            with environment({"WANDB_MODE": mode}):
+                measured += run()[1]
+    off, on = (statistics.median(times[mode]) for mode in times)
+    print(f"median epoch: {off:.2f} s without tracking, {on:.2f} s with it, ratio {on / off:.3f}")
+
+
+def run() -> tuple[float, list[float], str]:
+    """Train once; returns the seconds in start_run() and finish(), those of each epoch, and the last line printed."""
+    spent, epochs, output = 0.0, [], io.StringIO()
+
+    def timed(function):
+        def call(*arguments, **named):
+            nonlocal spent
+            start = time.monotonic()
+            result = function(*arguments, **named)
+            spent += time.monotonic() - start
+            return result
+
+        return call
+
+    def epoch(trainer, *arguments):
+        start = time.monotonic()
+        result = train_one_epoch(trainer, *arguments)
+        epochs.append(time.monotonic() - start)
+        return result
+
+    train_one_epoch = train.Trainer.train_one_epoch
+    with (
+        replaced(train, "start_run", timed(tracking.start_run)),
+        replaced(tracking.Tracker, "log", timed(tracking.Tracker.log)),
+        replaced(tracking.Tracker, "finish", timed(tracking.Tracker.finish)),
+        replaced(train.Trainer, "train_one_epoch", epoch),
+        contextlib.redirect_stdout(output),
+        contextlib.redirect_stderr(io.StringIO()),
+    ):
+        train.main()
+    return spent, epochs, output.getvalue().splitlines()[-1]
+
+
+@contextlib.contextmanager
+def environment(variables: dict[str, str]) -> Iterator[None]:
+    before = dict(os.environ)
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+@contextlib.contextmanager
+def replaced(owner: object, name: str, value: object) -> Iterator[None]:
+    before = getattr(owner, name)
+    setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        setattr(owner, name, before)
+
+
+if __name__ == "__main__":
+    main()
