@@ -19,7 +19,7 @@ from typing import Any
 import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
-PATIENCE = 5, 4.5  # seconds that finish() waits for the run, then for an offline run in its place
+PATIENCE = 6, 4  # seconds that finish() waits for the run, then for an offline run in its place
 
 
 class Tracker:

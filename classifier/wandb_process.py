@@ -26,7 +26,7 @@ def main() -> None:
     try:
         print(json.dumps(track(read_ahead())), file=report, flush=True)
     except Exception as error:
-        print(json.dumps({"failed": " ".join(f"{type(error).__name__}: {error}".split())}), file=report, flush=True)
+        print(json.dumps({"failed": f"{type(error).__name__}: {one_line(error)}"}), file=report, flush=True)
         raise
 
 
@@ -43,7 +43,7 @@ def track(messages: Iterator[dict[str, Any]]) -> dict[str, str]:
     try:
         run = begin_run(first, mode)
     except wandb.Error as error:
-        mode, because = "offline", f"the server refuses the run: {error}"
+        mode, because = "offline", f"the server refuses the run: {one_line(error)}"
         run = begin_run(first, mode)
     ended = False
     for message in messages:
@@ -61,6 +61,10 @@ def track(messages: Iterator[dict[str, Any]]) -> dict[str, str]:
     except TimeoutError:
         where, because = {"path": str(Path(run.dir).parent)}, "the server stopped answering"
     return where | {"because": because}
+
+
+def one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 def read_ahead() -> Iterator[dict[str, Any]]:
@@ -82,10 +86,10 @@ def choose_mode() -> tuple[str, str]:
     if settings.mode in ("offline", "dryrun", "disabled"):
         return {"dryrun": "offline"}.get(settings.mode, settings.mode), ""
     try:
-        if not wandb.login(prompt=False):
+        if not wandb.login(prompt=False, verify=False):  # which the server does later
             return "offline", "no API key: `wandb login` asks for it"
     except wandb.Error as error:
-        return "offline", f"the API key is not valid: {error}"
+        return "offline", f"the API key is not valid: {one_line(error)}"
     problem = probe(settings.base_url)
     return ("offline", f"{settings.base_url} {problem}") if problem else ("online", "")
 
