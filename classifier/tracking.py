@@ -19,7 +19,8 @@ from typing import Any
 import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
-PATIENCE = 6, 4  # seconds that finish() waits for the run, then for an offline run in its place
+# Seconds that finish() waits for the run; then again, while a spare process starts; then for the spare's offline run.
+PATIENCE = 2, 5, 3
 
 
 class Tracker:
@@ -38,16 +39,25 @@ class Tracker:
         if not self._process:
             return
         self._send(end=True)
-        report = _wait(self._process, PATIENCE[0])
+        report = _report(self._process, PATIENCE[0])
         if not report or "failed" in report:
-            because = report.get("failed", "W&B failed or did not answer in time")
-            try:
-                report = _wait(_spawn(WANDB_MODE="offline"), PATIENCE[1], b"".join(self._messages))
-            except OSError as error:
-                report, because = {}, str(error)
-            report["because"] = because
+            report = self._finish_with_spare(report)
+        _kill(self._process)
         self._process = None
         print(describe(report), flush=True)
+
+    def _finish_with_spare(self, report: dict[str, str]) -> dict[str, str]:
+        try:
+            spare = _spawn(WANDB_MODE="offline")
+        except OSError as error:
+            return {"because": str(error)}
+        report = report or _report(self._process, PATIENCE[1])
+        if not report or "failed" in report:
+            _kill(self._process)
+            because = report.get("failed", "W&B failed or did not answer in time")
+            report = _report(spare, PATIENCE[2], b"".join(self._messages)) | {"because": because}
+        _kill(spare)
+        return report
 
     def _send(self, **message: Any) -> None:
         if not self._process:
@@ -125,15 +135,14 @@ def _spawn(**environment: str) -> subprocess.Popen:
     )
 
 
-def _wait(process: subprocess.Popen, seconds: float, messages: bytes | None = None) -> dict[str, str]:
-    """What the process reports, or {} if it fails to within `seconds`. It is gone afterwards."""
+def _report(process: subprocess.Popen, seconds: float, messages: bytes | None = None) -> dict[str, str]:
+    """What the process prints, or {} if it fails to within `seconds`."""
     try:
         output, _ = process.communicate(messages, timeout=seconds)
     except subprocess.TimeoutExpired as expired:
         output = expired.output
-    except (OSError, ValueError):
+    except (OSError, ValueError):  # it is gone
         output = None
-    _kill(process)
     try:
         return json.loads(output or b"{}")
     except ValueError:

@@ -38,7 +38,7 @@ def pipeline(workspace, small_dataset, params, monkeypatch):
         (root / "train" / "cat" / f"00{i}.png").unlink()
     Path("params.yaml").write_text(params({"train.epochs": EPOCHS, "train.batch_size": 3}))
     prepare.main()
-    monkeypatch.setattr(tracking, "PATIENCE", (90, 90))  # how long it takes is for bench/tracking.py to measure
+    monkeypatch.setattr(tracking, "PATIENCE", (90, 90, 90))  # how long it takes is for bench/tracking.py to measure
     monkeypatch.setenv("HOME", str(workspace / "home"))  # where an API key might lie
     (workspace / "home").mkdir()
 
@@ -151,7 +151,7 @@ def failing(pipeline, monkeypatch):
         expected = pipeline(WANDB_MODE="disabled")
         for name in OUTPUTS:
             shutil.rmtree(name) if Path(name).is_dir() else Path(name).unlink()
-        monkeypatch.setattr(tracking, "PATIENCE", (6, 90))
+        monkeypatch.setattr(tracking, "PATIENCE", (2, 5, 90))
         assert pipeline(**environment) == expected
 
     return run

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture
 def tracked(pipeline, monkeypatch):
     """The finished clone, in which W&B has all the time that it needs."""
-    pipeline.edit("classifier/tracking.py", "PATIENCE = 6, 4", "PATIENCE = 120, 60")
+    pipeline.edit("classifier/tracking.py", "PATIENCE = 2, 5, 3", "PATIENCE = 120, 60, 60")
     pipeline.commit("patience")
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("HOME", str(pipeline.path.parent))  # where an API key might lie

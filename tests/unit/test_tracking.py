@@ -1,6 +1,7 @@
 """classifier/tracking.py: what a stage notices of W&B, which is next to nothing."""
 
 import json
+import signal
 import sys
 from pathlib import Path
 
@@ -31,8 +32,7 @@ def start(workspace, params, monkeypatch):
     return start
 
 
-DEAF = "import time; time.sleep(600)"
-BROKEN = "raise SystemExit(1)"
+DEAF = "import time; time.sleep(30)"
 COPYING = """
 import json, os, sys
 lines = sys.stdin.read().splitlines()
@@ -74,19 +74,35 @@ def test_a_process_that_answers_is_all_that_is_needed(start, capsys):
     assert capsys.readouterr().out == "W&B: offline run. `wandb sync online3` uploads it\n"
 
 
-@pytest.mark.parametrize("program", [DEAF, BROKEN], ids=["one that reads nothing", "one that ends at once"])
-def test_a_process_that_fails_holds_nothing_up_and_another_writes_all_offline(start, program, monkeypatch, capsys):
-    monkeypatch.setattr(tracking, "PATIENCE", (0.5, 60))
-    tracker = start(program, COPYING)
+def test_a_process_that_is_late_is_waited_for_and_no_spare_run_is_made(start, monkeypatch, capsys):
+    monkeypatch.setattr(tracking, "PATIENCE", (0.1, 60, 60))
+    tracker = start("import time; time.sleep(1)" + COPYING, DEAF)
+    tracker.log(**ROW)
+    tracker.finish()
+    assert capsys.readouterr().out == "W&B: offline run. `wandb sync online3` uploads it\n"
+
+
+def test_a_process_that_fails_is_replaced_by_one_that_writes_all_offline(start, monkeypatch, capsys):
+    monkeypatch.setattr(tracking, "PATIENCE", (60, 60, 60))
+    tracker = start("raise SystemExit(1)", COPYING)
+    tracker.log(**ROW)
+    tracker.finish()
+    assert "`wandb sync offline3` uploads it" in capsys.readouterr().out
+
+
+def test_a_process_that_reads_nothing_is_ended_and_replaced(start, monkeypatch, capsys):
+    monkeypatch.setattr(tracking, "PATIENCE", (60, 60, 60))
+    tracker = start(DEAF, COPYING)
     for _ in range(1000):  # more than a pipe holds
         tracker.log(**ROW)
+    assert tracker._process.returncode == -signal.SIGKILL, "ended, not waited for"
     tracker.finish()
     assert "`wandb sync offline1002` uploads it" in capsys.readouterr().out
 
 
 def test_two_processes_that_fail_cost_one_line(start, monkeypatch, capsys):
-    monkeypatch.setattr(tracking, "PATIENCE", (0.5, 0.5))
-    start(DEAF, BROKEN).finish()
+    monkeypatch.setattr(tracking, "PATIENCE", (0.5, 0.5, 0.5))
+    start(DEAF, DEAF).finish()
     assert capsys.readouterr().out == "W&B: this run is not tracked (W&B failed or did not answer in time)\n"
 
 
@@ -100,7 +116,7 @@ def test_a_process_that_cannot_start_costs_one_line(workspace, params, monkeypat
     assert capsys.readouterr().out.startswith("W&B: this run is not tracked")
 
 
-def test_both_waits_together_are_at_most_ten_seconds():
+def test_all_waits_together_are_at_most_ten_seconds():
     assert sum(tracking.PATIENCE) <= 10
 
 
