@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
@@ -141,6 +142,26 @@ def sync(told: str) -> WandbServer:
 def test_an_offline_run_holds_the_same_once_it_is_synced(pipeline, capfd):
     pipeline(WANDB_MODE="offline")
     check_run(sync(capfd.readouterr().out))
+
+
+def test_the_evaluation_of_a_model_from_elsewhere_is_a_run_of_its_own(pipeline, capfd):
+    pipeline(WANDB_MODE="offline")
+    shutil.rmtree("wandb")
+    evaluate.main()
+    (run,) = sync(capfd.readouterr().out).runs.values()
+    assert run.summary["evaluate"] == json.loads(Path("metrics.json").read_text())
+    assert value(run.config)["train"]["lr"] == 0.1
+
+
+def test_a_training_that_fails_is_a_failed_run(pipeline, params):
+    Path("params.yaml").write_text(params({"train.lr": 1e30, "train.epochs": 50}))
+    with WandbServer() as server:
+        done = subprocess.run([sys.executable, ROOT / "train.py"], env=os.environ | server.environment)
+        deadline = time.monotonic() + 60  # nobody waits for the run, so it may end later
+        while not any(run.exitcode for run in server.runs.values()) and time.monotonic() < deadline:
+            time.sleep(0.1)
+    assert done.returncode == 1
+    assert [run.exitcode for run in server.runs.values()] == [1]
 
 
 @pytest.fixture
