@@ -27,7 +27,7 @@ class Run:
 
     name: str = ""
     group: str = ""
-    job_type: str = ""
+    sweep: str = ""
     tags: list[str] = field(default_factory=list)
     config: dict[str, Any] = field(default_factory=dict)
     summary: dict[str, Any] = field(default_factory=dict)
@@ -146,7 +146,7 @@ class Handler(BaseHTTPRequestHandler):
 def upsert_bucket(server: WandbServer, given: dict[str, Any]) -> dict[str, Any]:
     inserted = given["name"] not in server.runs
     run = server.runs.setdefault(given["name"], Run())
-    for key, attribute in {"displayName": "name", "groupName": "group", "jobType": "job_type", "tags": "tags"}.items():
+    for key, attribute in {"displayName": "name", "groupName": "group", "sweep": "sweep", "tags": "tags"}.items():
         if given.get(key):
             setattr(run, attribute, given[key])
     run.config |= json.loads(given.get("config") or "{}")

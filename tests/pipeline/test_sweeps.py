@@ -51,6 +51,7 @@ def test_a_trial_of_an_agent_is_an_experiment_that_can_be_applied(tracked, monke
     runs = sync(tracked)
     assert list(runs) == ["1a2b3c4d"]
     assert runs["1a2b3c4d"].name == "sweep-1a2b3c4d"
+    assert runs["1a2b3c4d"].sweep == "mysweep"
     assert runs["1a2b3c4d"].config["train"]["value"]["lr"] == 0.07
     assert "accuracy" in runs["1a2b3c4d"].summary["evaluate"]["val"]
     tracked.run("dvc", "exp", "apply", "sweep-1a2b3c4d")
