@@ -19,7 +19,7 @@ from classifier.inference import Normalize, predict_logits
 from classifier.metrics import per_class, reliability, summarize
 from classifier.plots import image_grid
 from classifier.prepared import FOLDER, load_description, load_split
-from classifier.reproducibility import autocast_dtype, make_deterministic, select_device
+from classifier.reproducibility import autocast_dtype, describe_environment, make_deterministic, select_device
 from classifier.tracking import start_run
 
 import numpy as np
@@ -41,13 +41,13 @@ def main() -> None:
     make_deterministic()
     device = select_device()
     model = model.to(device)
-    tracker = start_run("evaluate", device, autocast_dtype(params.precision, device))
+    dtype = autocast_dtype(params.precision, device)
+    tracker = start_run("evaluate", describe_environment(device, dtype))
 
     def predict(split: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Images uint8 [N, 3, H, W], labels int64 [N] and probabilities float64 [N, num_classes] of a split."""
         images, labels = load_split(split, description)
         normalize = Normalize(metadata.mean, metadata.std, device)
-        dtype = autocast_dtype(params.precision, device)
         logits = predict_logits(model, images.to(device), normalize, dtype, params.tta)
         return images.numpy(), labels.numpy(), logits.cpu().double().softmax(1).numpy()
 

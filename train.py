@@ -278,7 +278,8 @@ def validate(trainer: Trainer, data: Split) -> tuple[float, float, list[float]]:
     """Mean cross-entropy, unweighted and unsmoothed, accuracy, and the recall of each class."""
     logits = predict_logits(trainer.model, data.images, trainer.normalize, trainer.dtype)
     correct = logits.argmax(1) == data.labels
-    recall = data.labels[correct].bincount(minlength=logits.shape[1]) / data.labels.bincount()
+    classes = logits.shape[1]
+    recall = data.labels[correct].bincount(minlength=classes) / data.labels.bincount(minlength=classes)
     return F.cross_entropy(logits, data.labels).item(), correct.float().mean().item(), recall.tolist()
 
 

@@ -72,8 +72,11 @@ class Tracker:
             _kill(self._process)
 
 
-def start_run(stage: str, device, dtype) -> Tracker:
-    """Begin the run of a training, or for the stage `evaluate` go on with the run of the model's training."""
+def start_run(stage: str, environment: dict[str, Any]) -> Tracker:
+    """Begin the run of a training, or for the stage `evaluate` go on with the run of the model's training.
+
+    `environment` is logged with the run's parameters: where it is made (classifier/reproducibility.py).
+    """
     if os.environ.get("WANDB_MODE") == "disabled":
         return Tracker()
     spec = find_spec("wandb")
@@ -84,25 +87,11 @@ def start_run(stage: str, device, dtype) -> Tracker:
         params = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
         tracker = Tracker(_spawn())
         os.set_blocking(tracker._process.stdin.fileno(), False)
-        tracker._send(stage=stage, params=params, environment=environment(device, dtype))
+        tracker._send(stage=stage, params=params, environment=environment)
     except OSError as error:
         print(describe({"because": str(error)}))
         return Tracker()
     return tracker
-
-
-def environment(device, dtype) -> dict[str, Any]:
-    """Where the run is made, as far as it may round results differently or take another time."""
-    import torch
-
-    gpu = torch.cuda.get_device_name(device) if device.type == "cuda" else None
-    return {
-        "torch": torch.__version__,
-        "device": str(device),
-        "gpu": gpu,
-        "dtype": str(dtype).removeprefix("torch."),
-        "threads": torch.get_num_threads(),
-    }
 
 
 def describe(report: dict[str, str]) -> str:

@@ -79,7 +79,7 @@ def check_run(server: WandbServer) -> None:
     assert config["data"]["images"] == {"train": 16, "val": 6, "test": 12}
     assert len(config["data"]["sha256"]) == 64
     assert config["environment"]["device"] == "cpu"
-    assert config["environment"]["dtype"] == "float32"
+    assert config["environment"]["precision"] == "float32"
     assert config["environment"]["threads"] >= 1
     assert {"git_commit", "dvc"} <= config.keys()
 

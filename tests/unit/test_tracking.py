@@ -8,7 +8,6 @@ from pathlib import Path
 from classifier import tracking
 
 import pytest
-import torch
 
 ROW = {"epoch": 1, "val_recall": [0.5] * 100}
 
@@ -27,7 +26,7 @@ def start(workspace, params, monkeypatch):
 
         monkeypatch.setattr(tracking.subprocess, "Popen", start_program)
         monkeypatch.setenv("WANDB_MODE", "online")
-        return tracking.start_run("train", torch.device("cpu"), torch.float32)
+        return tracking.start_run("train", {"threads": 2})
 
     return start
 
@@ -43,7 +42,7 @@ print(json.dumps({"path": os.environ["WANDB_MODE"] + str(len(lines))}))
 def test_disabled_starts_nothing(start, monkeypatch, capsys):
     monkeypatch.setattr(tracking, "find_spec", None)
     monkeypatch.setenv("WANDB_MODE", "disabled")
-    tracker = tracking.start_run("train", torch.device("cpu"), torch.float32)
+    tracker = tracking.start_run("train", {"threads": 2})
     tracker.log(**ROW)
     tracker.finish()
     assert capsys.readouterr().out == ""
@@ -54,7 +53,7 @@ def test_a_folder_of_runs_is_not_taken_for_the_package(workspace, monkeypatch, c
     monkeypatch.setattr(sys, "path", [str(workspace)])
     monkeypatch.delitem(sys.modules, "wandb", raising=False)
     monkeypatch.setenv("WANDB_MODE", "online")
-    tracking.start_run("train", torch.device("cpu"), torch.float32).finish()
+    tracking.start_run("train", {"threads": 2}).finish()
     assert capsys.readouterr().out == "W&B: not installed, so this run is not tracked\n"
 
 
@@ -63,7 +62,7 @@ def test_the_first_message_says_what_the_stage_is(start):
     first = json.loads(tracker._messages[0])
     assert first["stage"] == "train"
     assert first["params"]["train"]["lr"] == 0.1
-    assert first["environment"]["device"] == "cpu"
+    assert first["environment"] == {"threads": 2}
     tracker.finish()
 
 
@@ -110,7 +109,7 @@ def test_a_process_that_cannot_start_costs_one_line(workspace, params, monkeypat
     Path("params.yaml").write_text(params())
     monkeypatch.setenv("WANDB_MODE", "online")
     monkeypatch.setattr(tracking.sys, "executable", "/no/python")
-    tracker = tracking.start_run("train", torch.device("cpu"), torch.float32)
+    tracker = tracking.start_run("train", {"threads": 2})
     tracker.log(**ROW)
     tracker.finish()
     assert capsys.readouterr().out.startswith("W&B: this run is not tracked")
