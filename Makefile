@@ -1,6 +1,8 @@
 # `make` lists the targets. Each sets up what it needs; `make setup` alone prepares the environment.
 PYTHON ?= python3
 BIN := .venv/bin
+# A test a core, each on one thread.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .PHONY: help setup demo data verify test test-fast lint bench lock clean
@@ -29,10 +31,10 @@ verify: setup  ## run everything again in a temporary copy and compare the bits
 	$(BIN)/python scripts/verify.py
 
 test: setup lint  ## run all tests
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 test-fast: setup  ## run the unit tests, in seconds
-	$(BIN)/python -m pytest -m "not slow"
+	$(PYTEST) -m "not slow"
 
 lint: setup  ## check style and formatting
 	$(BIN)/ruff check .
