@@ -80,6 +80,17 @@ def test_a_checkpoint_of_other_classes_is_refused(trained):
         evaluate.main()
 
 
+def test_mutant_without_the_check_of_classes_measures_the_wrong_ones(trained, monkeypatch):
+    evaluate.main()
+    before = json.loads(Path("metrics.json").read_text())["test"]["recall"]
+    monkeypatch.setattr(evaluate, "require_same_classes", lambda *_: None)
+    for split in ("train", "test"):
+        Path(f"data/{split}/frog").rename(f"data/{split}/ape")  # now the first class, not the last
+    prepare.main()
+    evaluate.main()
+    assert json.loads(Path("metrics.json").read_text())["test"]["recall"] != before
+
+
 def test_a_checkpoint_of_another_image_size_is_refused(trained, params):
     Path("params.yaml").write_text(params({"prepare.image_size": 20}))
     prepare.main()
