@@ -111,3 +111,13 @@ def pipeline(finished: Clone):
     yield finished
     finished.run("git", "reset", "--quiet", "--hard", "baseline")
     finished.run("dvc", "checkout", "--quiet", "--force")
+
+
+@pytest.fixture
+def own(finished: Clone, tmp_path_factory) -> Clone:
+    """A copy of the finished clone with a cache of its own, so that nothing other tests trained is in it."""
+    return copy_clone(finished, tmp_path_factory)
+
+
+def copy_clone(clone: Clone, tmp_path_factory) -> Clone:
+    return Clone(shutil.copytree(clone.path, tmp_path_factory.mktemp("own") / "clone"))

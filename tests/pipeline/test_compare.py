@@ -4,20 +4,19 @@ import json
 
 import pytest
 
-from .conftest import Clone
+from .conftest import Clone, copy_clone
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def seeds(finished):
-    """The finished clone with experiments: two seeds of its parameters (with HEAD), two with a class weight."""
-    finished.run("dvc", "exp", "remove", "--all-commits")
-    finished.run("dvc", "exp", "run", "--queue", "-S", "train.seed=1")
-    finished.run("dvc", "exp", "run", "--queue", "-S", "train.seed=0,1", "-S", "+train.class_weights.nine=2.0")
-    finished.run("dvc", "exp", "run", "--run-all")
-    yield finished
-    finished.run("dvc", "exp", "remove", "--all-commits")
+def seeds(finished, tmp_path_factory):
+    """A clone with experiments: two seeds of its parameters (with HEAD), two with a class weight."""
+    clone = copy_clone(finished, tmp_path_factory)
+    clone.run("dvc", "exp", "run", "--queue", "-S", "train.seed=1")
+    clone.run("dvc", "exp", "run", "--queue", "-S", "train.seed=0,1", "-S", "+train.class_weights.nine=2.0")
+    clone.run("dvc", "exp", "run", "--run-all")
+    return clone
 
 
 def compare(clone: Clone, *arguments: str) -> dict:

@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import time
-from pathlib import Path
 
 import pytest
 
@@ -37,72 +36,70 @@ def reproduces_itself(clone: Clone) -> bool:
     return (clone.path / "dvc.lock").read_text() == lock
 
 
-def test_after_a_crash_of_everything_repro_goes_on(pipeline):
-    pipeline.edit("params.yaml", "train:\n  seed: 0", "train:\n  seed: 1")
-    dvc, _ = stop_after_an_epoch(pipeline, "dvc", "repro")
+def test_after_a_crash_of_everything_repro_goes_on(own):
+    own.edit("params.yaml", "train:\n  seed: 0", "train:\n  seed: 1")
+    dvc, _ = stop_after_an_epoch(own, "dvc", "repro")
     kill_all(dvc)
-    assert "going on after epoch 1, " in pipeline.run("dvc", "repro")
-    assert reproduces_itself(pipeline)
+    assert "going on after epoch 1, " in own.run("dvc", "repro")
+    assert reproduces_itself(own)
 
 
-def test_after_a_crash_of_dvc_alone_a_second_training_refuses_and_names_the_first(pipeline):
-    pipeline.edit("params.yaml", "train:\n  seed: 0", "train:\n  seed: 2")
-    dvc, orphan = stop_after_an_epoch(pipeline, "dvc", "repro")
+def test_after_a_crash_of_dvc_alone_a_second_training_refuses_and_names_the_first(own):
+    own.edit("params.yaml", "train:\n  seed: 0", "train:\n  seed: 2")
+    dvc, orphan = stop_after_an_epoch(own, "dvc", "repro")
     dvc.kill()
     dvc.wait()
-    refused = pipeline.run("dvc", "repro", check=False)
+    refused = own.run("dvc", "repro", check=False)
     assert f"another training, process {orphan}, is at work here: wait for its end, or stop it" in refused
     assert "ERROR: failed to reproduce 'train'" in refused
     os.kill(orphan, signal.SIGCONT)
     dvc.stdout.read()  # to the orphan's end
-    pipeline.run("dvc", "repro")
-    assert reproduces_itself(pipeline)
+    own.run("dvc", "repro")
+    assert reproduces_itself(own)
 
 
-def test_of_two_repros_at_once_one_refuses(pipeline):
-    pipeline.edit("params.yaml", "train:\n  seed: 0", "train:\n  seed: 3")
-    dvc, trainer = stop_after_an_epoch(pipeline, "dvc", "repro")
-    refused = pipeline.run("dvc", "repro", check=False)
+def test_of_two_repros_at_once_one_refuses(own):
+    own.edit("params.yaml", "train:\n  seed: 0", "train:\n  seed: 3")
+    dvc, trainer = stop_after_an_epoch(own, "dvc", "repro")
+    refused = own.run("dvc", "repro", check=False)
     assert "is busy" in refused or "Unable to acquire lock" in refused or "another training" in refused
     assert "ERROR" in refused
     os.kill(trainer, signal.SIGCONT)
     dvc.communicate()
     assert dvc.returncode == 0
-    assert reproduces_itself(pipeline)
+    assert reproduces_itself(own)
 
 
 @pytest.mark.parametrize("where", [["--temp"], []], ids=["temporary folder", "workspace"])
-def test_a_crashed_experiment_goes_on_when_it_is_run_again(pipeline, where):
+def test_a_crashed_experiment_goes_on_when_it_is_run_again(own, where):
     seed = 4 + len(where)
     command = ["dvc", "exp", "run", *where, "--name", f"seed-{seed}", "-S", f"train.seed={seed}"]
-    dvc, _ = stop_after_an_epoch(pipeline, *command)
+    dvc, _ = stop_after_an_epoch(own, *command)
     kill_all(dvc)
-    assert "going on after epoch 1, " in pipeline.run(*command, "--force")
-    pipeline.run("dvc", "exp", "apply", f"seed-{seed}")
-    assert reproduces_itself(pipeline)
-    assert not any((pipeline.path / ".resume").iterdir())
+    assert "going on after epoch 1, " in own.run(*command, "--force")
+    own.run("dvc", "exp", "apply", f"seed-{seed}")
+    assert reproduces_itself(own)
+    assert not any((own.path / ".resume").iterdir())
 
 
-def test_a_killed_queue_task_goes_on_when_it_is_queued_again(pipeline):
+def test_a_killed_queue_task_goes_on_when_it_is_queued_again(own):
     def queue() -> list[str]:
-        pipeline.run("dvc", "exp", "run", "--queue", "--name", "queued", "--force", "-S", "train.seed=6")
+        own.run("dvc", "exp", "run", "--queue", "--name", "queued", "--force", "-S", "train.seed=6")
         return ["dvc", "exp", "run", "--run-all"]
 
-    dvc, trainer = stop_after_an_epoch(pipeline, *queue())
+    dvc, trainer = stop_after_an_epoch(own, *queue())
     os.kill(trainer, signal.SIGKILL)
     dvc.communicate()
-    output = pipeline.run(*queue())
+    output = own.run(*queue())
     assert "going on after epoch 1, " in output
-    pipeline.run("dvc", "exp", "apply", "queued")
-    assert reproduces_itself(pipeline)
+    own.run("dvc", "exp", "apply", "queued")
+    assert reproduces_itself(own)
 
 
-def test_other_parameters_after_a_crash_start_afresh(pipeline):
-    pipeline.edit("params.yaml", "train:\n  seed: 0", "train:\n  seed: 7")
-    dvc, _ = stop_after_an_epoch(pipeline, "dvc", "repro")
+def test_other_parameters_after_a_crash_start_afresh(own):
+    own.edit("params.yaml", "train:\n  seed: 0", "train:\n  seed: 7")
+    dvc, _ = stop_after_an_epoch(own, "dvc", "repro")
     kill_all(dvc)
-    pipeline.edit("params.yaml", "label_smoothing: 0.2", "label_smoothing: 0.1")
-    assert "going on" not in pipeline.run("dvc", "repro")
-    assert reproduces_itself(pipeline)
-    for state in Path(pipeline.path / ".resume").iterdir():
-        state.unlink()
+    own.edit("params.yaml", "label_smoothing: 0.2", "label_smoothing: 0.1")
+    assert "going on" not in own.run("dvc", "repro")
+    assert reproduces_itself(own)

@@ -13,13 +13,13 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def tracked(pipeline, monkeypatch):
+def tracked(own, monkeypatch):
     """The finished clone, in which W&B has all the time that it needs."""
-    pipeline.edit("classifier/tracking.py", "PATIENCE = 2, 5, 3", "PATIENCE = 120, 60, 60")
-    pipeline.commit("patience")
+    own.edit("classifier/tracking.py", "PATIENCE = 2, 5, 3", "PATIENCE = 120, 60, 60")
+    own.commit("patience")
     monkeypatch.setenv("WANDB_MODE", "offline")
-    monkeypatch.setenv("HOME", str(pipeline.path.parent))  # where an API key might lie
-    return pipeline
+    monkeypatch.setenv("HOME", str(own.path.parent))  # where an API key might lie
+    return own
 
 
 def sync(clone) -> dict[str, Run]:
