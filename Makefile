@@ -47,5 +47,5 @@ lock:  ## resolve pyproject.toml into requirements.txt (needs uv)
 	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-annotate --quiet --custom-compile-command "make lock" -o requirements.txt
 
-clean:  ## remove the environment and the demo
-	rm -rf .venv demo
+clean:  ## remove the environment, the demo and states of unfinished trainings
+	rm -rf .venv demo .resume

@@ -95,9 +95,9 @@ def main() -> None:
             params.model, description.classes, description.image_size, description.mean, description.std, environment
         )
         save_checkpoint(PATH, weights, metadata)
-        state.unlink(missing_ok=True)
-    print(f"wrote {PATH}")
-    tracker.finish()
+        print(f"wrote {PATH}")
+        tracker.finish()
+        state.unlink(missing_ok=True)  # last, so that until then nothing is lost
 
 
 class Split(NamedTuple):

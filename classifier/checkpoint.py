@@ -3,7 +3,7 @@
 The metadata says how to rebuild the network and how to treat images; loading executes nothing.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ class Metadata:
     image_size: int
     mean: list[float]
     std: list[float]
-    environment: dict[str, Any]
+    environment: dict[str, Any] = field(default_factory=dict)
 
 
 def save_checkpoint(path: Path, weights: dict[str, Tensor], metadata: Metadata) -> None:
@@ -51,7 +51,9 @@ def load_checkpoint(path: str | Path) -> tuple[nn.Module, Metadata]:
     if description.get("format") != FORMAT:
         raise InputError(f"{path} is no checkpoint of this project, or of another version of it.")
     try:
-        metadata = Metadata(**{name: description[name] for name in Metadata.__dataclass_fields__})
+        metadata = Metadata(
+            **{name: description[name] for name in Metadata.__dataclass_fields__ if name in description}
+        )
         model = build_model(metadata.model, len(metadata.classes), metadata.image_size)
         model.load_state_dict(weights)
     except (KeyError, ValueError, TypeError, RuntimeError) as error:

@@ -28,8 +28,12 @@ KEY = "training state"  # of the metadata in the file
 
 
 def state_path(*determinants: Any) -> Path:
-    """The file for the state of a training that `determinants` (JSON) and the loaded code determine."""
+    """The file for the state of a training that `determinants` (JSON) and the loaded code determine.
+
+    The code of tracking is left out: it tells of a training and cannot change it.
+    """
     modules = {name: m.__file__ for name, m in sys.modules.items() if name.partition(".")[0] == "classifier"}
+    modules.pop("classifier.tracking", None)
     code = {name: sha256(path) for name, path in sorted(modules.items())}
     code["__main__"] = sha256(sys.argv[0]) if Path(sys.argv[0]).is_file() else ""
     determined = json.dumps([*determinants, code], sort_keys=True)
@@ -45,15 +49,21 @@ def alone(path: Path) -> Iterator[None]:
     Raises:
         InputError: if another process holds it, naming that process.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "a+") as file:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = open(path, "a+")  # noqa: SIM115 (closed below)
+    except OSError as error:
+        raise InputError(f"{path} cannot be written: {error.strerror}") from None
+    with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             file.seek(0)
-            pid = file.read() or "unknown"
+            pid = file.read()
             raise InputError(
                 f"another training, process {pid}, is at work here: wait for its end, or stop it with `kill {pid}`."
+                if pid
+                else "another training is just starting here: wait for its end."
             ) from None
         if not path.exists() or not os.path.samestat(os.fstat(file.fileno()), path.stat()):
             raise InputError("another training has just ended here: start again.")

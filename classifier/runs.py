@@ -29,7 +29,7 @@ class Run:
     files: dict[str, str]  # MD5 of the dataset and of each file of code
     seeds: dict[str, int]  # by name: "train.seed"
     metrics: dict[str, float]  # by name: "val.recall.cat"
-    stale: bool  # params.yaml has changed since the metrics were made
+    stale: bool  # the metrics are older than params.yaml, or than what an earlier stage made
 
     @property
     def seed(self) -> str:
@@ -73,7 +73,8 @@ def read_run(rev: str) -> Run:
     stages = _load(files, rev, "dvc.lock", optional=True).get("stages", {}).values()
     recorded = chain.from_iterable(stage.get("params", {}).get("params.yaml", {}).items() for stage in stages)
     deps = [dep for stage in stages for dep in stage.get("deps", [])]
-    made = {out["path"] for stage in stages for out in stage.get("outs", [])}
+    made = {out["path"]: out.get("md5") for stage in stages for out in stage.get("outs", [])}
+    half_run = any(made.get(dep["path"], dep.get("md5")) != dep.get("md5") for dep in deps)
     if not all(isinstance(section, dict) for section in params.values()):
         raise InputError(f"params.yaml of {rev} does not consist of sections, one for each stage.")
     numbers = pd.json_normalize(metrics).select_dtypes("number")
@@ -85,7 +86,7 @@ def read_run(rev: str) -> Run:
         files={dep["path"]: dep.get("md5", "") for dep in deps if dep["path"] not in made},
         seeds={f"{name}.seed": section["seed"] for name, section in params.items() if "seed" in section},
         metrics=numbers.iloc[0].astype(float).to_dict(),
-        stale=any(params.get(name) != section for name, section in recorded),
+        stale=half_run or any(params.get(name) != section for name, section in recorded),
     )
 
 

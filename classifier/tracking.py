@@ -38,10 +38,13 @@ class Tracker:
         """End the run well, and print where it is. A run that is never finished counts as failed."""
         if not self._process:
             return
-        self._send(end=True)
-        report = _report(self._process, PATIENCE[0])
-        if not report or "failed" in report:
-            report = self._finish_with_spare(report)
+        try:
+            self._send(end=True)
+            report = _report(self._process, PATIENCE[0])
+            if not report or "failed" in report:
+                report = self._finish_with_spare(report)
+        except KeyboardInterrupt:  # the stage has done its work
+            report = {"because": "interrupted"}
         _kill(self._process)
         self._process = None
         print(describe(report), flush=True)
@@ -140,6 +143,6 @@ def _report(process: subprocess.Popen, seconds: float, messages: bytes | None = 
 
 def _kill(process: subprocess.Popen) -> None:
     if process.poll() is None:
-        with suppress(ProcessLookupError):
+        with suppress(OSError, subprocess.TimeoutExpired):
             os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+            process.wait(1)

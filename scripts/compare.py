@@ -61,7 +61,7 @@ def read_runs(revs: list[str]) -> tuple[list[Run], list[str]]:
             notes.append(f"{error} Left out.")
             continue
         if runs[-1].stale:
-            notes.append(f"{rev}: params.yaml has changed since metrics.json was made; run `dvc repro`.")
+            notes.append(f"{rev}: metrics.json is older than params.yaml or what it was made from; run `dvc repro`.")
             if rev == WORKSPACE and not revs:
                 runs.pop()
                 notes[-1] += " Left out."

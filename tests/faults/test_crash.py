@@ -17,6 +17,7 @@ import pytest
 pytestmark = pytest.mark.slow
 
 EPOCHS = 4
+PARAMS = {"train.epochs": EPOCHS, "train.batch_size": 4, "train.augment": {"RandomErasing": {"p": 1.0}}}
 RESULTS = ["models/classifier.safetensors", "plots/history.csv"]
 
 # Runs train.py and kills it when it is about to rename the nth file it wrote.
@@ -64,7 +65,7 @@ def training(folder, monkeypatch, small_dataset, params):
     monkeypatch.chdir(folder)
     monkeypatch.setenv("DEVICE", "cpu")
     monkeypatch.delenv("DVC_ROOT", raising=False)
-    Path("params.yaml").write_text(params({"train.epochs": EPOCHS, "train.batch_size": 4}))
+    Path("params.yaml").write_text(params(PARAMS))
     if not Path("prepared").exists():
         small_dataset(folder / "data", train=40, test=4)
         subprocess.run([sys.executable, "prepare.py"], check=True)
@@ -128,8 +129,7 @@ def test_killed_at_any_moment(uninterrupted):
     moments = random.Random(0)
     for _ in range(6):
         with subprocess.Popen([sys.executable, "-u", "train.py"], stdout=subprocess.PIPE, text=True) as process:
-            while not process.stdout.readline().startswith("training "):
-                pass
+            assert any(line.startswith("training ") for line in process.stdout)
             time.sleep(moments.uniform(0, 3))
             process.kill()
         remove_results()  # of a run that was quicker than its killer
@@ -161,8 +161,7 @@ def test_a_polite_signal_leaves_a_sentence_and_no_partial_output(uninterrupted, 
 
 def test_a_second_trainer_refuses_at_once_and_the_first_is_undisturbed(uninterrupted):
     with subprocess.Popen([sys.executable, "-u", "train.py"], stdout=subprocess.PIPE, text=True) as first:
-        while not first.stdout.readline().startswith("training "):
-            pass
+        assert any(line.startswith("training ") for line in first.stdout)
         os.kill(first.pid, signal.SIGSTOP)  # so that it cannot end before the second one starts
         time.sleep(0.5)
         second = train()
@@ -210,9 +209,8 @@ def mutate(training, tmp_path, monkeypatch):
     return to
 
 
-def test_mutant_without_reseeding_goes_on_with_other_bits(mutate, params):
+def test_mutant_without_reseeding_goes_on_with_other_bits(mutate):
     mutate("train.py", "self.reseed(epoch, step + 1)", "pass")
-    Path("params.yaml").write_text(params({"train.epochs": EPOCHS, "train.augment": {"RandomErasing": {"p": 1.0}}}))
     train()
     whole = results()
     train("-c", KILLED_AT_RENAME, "3")

@@ -77,7 +77,7 @@ def test_a_change_of_code_is_a_difference_and_an_uncommitted_result_is_the_works
 
 def test_parameters_that_were_not_run_are_pointed_out(pipeline):
     pipeline.edit("params.yaml", "tta: none", "tta: flip")
-    assert "Note: workspace: params.yaml has changed" in pipeline.run("python", "scripts/compare.py", "workspace")
+    assert "Note: workspace: metrics.json is older" in pipeline.run("python", "scripts/compare.py", "workspace")
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,14 @@ from .conftest import Clone
 pytestmark = pytest.mark.slow
 
 
+@pytest.fixture
+def own(own) -> Clone:
+    """With more epochs, so that a training is still at work when it is stopped after the first."""
+    own.edit("params.yaml", "epochs: 2", "epochs: 6")
+    own.commit("more epochs")
+    return own
+
+
 def stop_after_an_epoch(clone: Clone, *command: str) -> tuple[subprocess.Popen, int]:
     """Start a command that trains; when the first epoch is saved, stop the training. Returns DVC and its PID."""
     dvc = clone.start(*command)
@@ -40,7 +48,7 @@ def test_after_a_crash_of_everything_repro_goes_on(own):
     own.edit("params.yaml", "train:\n  seed: 0", "train:\n  seed: 1")
     dvc, _ = stop_after_an_epoch(own, "dvc", "repro")
     kill_all(dvc)
-    assert "going on after epoch 1, " in own.run("dvc", "repro")
+    assert "going on after epoch " in own.run("dvc", "repro")
     assert reproduces_itself(own)
 
 
@@ -76,7 +84,7 @@ def test_a_crashed_experiment_goes_on_when_it_is_run_again(own, where):
     command = ["dvc", "exp", "run", *where, "--name", f"seed-{seed}", "-S", f"train.seed={seed}"]
     dvc, _ = stop_after_an_epoch(own, *command)
     kill_all(dvc)
-    assert "going on after epoch 1, " in own.run(*command, "--force")
+    assert "going on after epoch " in own.run(*command, "--force")
     own.run("dvc", "exp", "apply", f"seed-{seed}")
     assert reproduces_itself(own)
     assert not any((own.path / ".resume").iterdir())
@@ -91,7 +99,7 @@ def test_a_killed_queue_task_goes_on_when_it_is_queued_again(own):
     os.kill(trainer, signal.SIGKILL)
     dvc.communicate()
     output = own.run(*queue())
-    assert "going on after epoch 1, " in output
+    assert "going on after epoch " in output
     own.run("dvc", "exp", "apply", "queued")
     assert reproduces_itself(own)
 
