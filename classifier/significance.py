@@ -67,7 +67,7 @@ def verdicts(compared: Difference) -> pd.Series:
     in twenty is expected to be chance, however many metrics there are.
     """
     table = compared.table
-    no_test = "one run: no interval" if compared.method == "one run" else "no spread: no interval"
+    no_test = "one run: no interval" if compared.method == "one run" else "equal for each seed: no interval"
     verdict = pd.Series(no_test, table.index, dtype=object)
     p = table["p"].dropna()
     shown = p.index[stats.false_discovery_control(p) <= ALPHA]

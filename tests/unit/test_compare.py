@@ -122,7 +122,7 @@ def test_one_run_on_a_side_has_a_difference_but_no_interval():
 
 def test_two_equal_differences_are_no_proof():
     compared = difference(sample([0.90, 0.92]), sample([0.91, 0.93]))
-    assert verdicts(compared).tolist() == ["no spread: no interval"]
+    assert verdicts(compared).tolist() == ["equal for each seed: no interval"]
 
 
 @pytest.mark.parametrize(
