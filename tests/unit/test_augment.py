@@ -1,7 +1,7 @@
 """The augmentations against torchvision's, and their draws."""
 
-from classifier import augment as A
-from classifier.augment import TRANSFORMS, build_augment
+from classifier import transforms
+from classifier.augment import build_augment
 from classifier.errors import InputError
 
 import pytest
@@ -62,7 +62,7 @@ EVERY_KIND = {
 
 
 def test_every_transform_is_tested_here():
-    assert set(EVERY_KIND) == set(TRANSFORMS)
+    assert set(EVERY_KIND) == set(transforms.TRANSFORMS)
 
 
 @pytest.mark.parametrize(
@@ -330,7 +330,7 @@ def test_a_value_that_does_not_work_is_refused_where_it_stands(name, arguments):
 
 
 def test_a_rotation_over_a_range_uses_all_of_it(gradients):
-    turned = A.random_rotation(gradients, seeded(0), degrees=[0, 90])
+    turned = transforms.random_rotation(gradients, seeded(0), degrees=[0, 90])
     slope = torch.atan2(turned[:, 0, 17, 16] - turned[:, 0, 15, 16], turned[:, 0, 16, 17] - turned[:, 0, 16, 15])
     degrees = torch.rad2deg(slope).abs()
     assert degrees.min() < 10

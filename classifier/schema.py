@@ -1,0 +1,139 @@
+"""A section of a YAML file as the values of a dataclass, and all that is wrong with it."""
+
+import math
+from collections.abc import Callable, Hashable
+from dataclasses import fields
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, get_args, get_origin, get_type_hints
+
+from classifier.errors import nearest
+
+import yaml
+
+Transforms = dict[str, dict[str, Any]]
+
+
+class Must(NamedTuple):
+    """A condition on a value, and how to say it."""
+
+    text: str
+    holds: Callable[[Any], bool]
+
+
+def validate(section: dict, schema: type, name: str, problems: list[str]) -> dict:
+    """Convert `section` by the fields of `schema`; append what is wrong to `problems`."""
+    known = [field.name for field in fields(schema)]
+    hints = get_type_hints(schema, include_extras=True)
+    for key in section:
+        if key not in known:
+            problems.append(f"{name}.{key}: unknown key, {nearest(key, known)}")
+    values = {}
+    for key in known:
+        if key not in section:
+            problems.append(f"{name}.{key}: this key is missing")
+            continue
+        hint, must = hints[key], None
+        if get_origin(hint) is Annotated:
+            hint, must = get_args(hint)
+        try:
+            values[key] = _convert(section[key], hint)
+        except ValueError as error:
+            problems.append(f"{name}.{key}: {error}")
+            continue
+        if must and not must.holds(values[key]):
+            problems.append(f"{name}.{key}: must be {must.text}, not {section[key]!r}")
+    return values
+
+
+def _convert(value: Any, hint: Any) -> Any:
+    """`value` as the type `hint`, or a ValueError that says what it should be."""
+    if hint is float:
+        return _number(value)
+    if hint is int:
+        if isinstance(value, int) and not isinstance(value, bool):
+            return value
+        raise ValueError(f"must be a whole number, not {value!r}")
+    if hint is str:
+        if isinstance(value, str) and value:
+            return value
+        raise ValueError(f"must be text, not {value!r}")
+    if get_origin(hint) is Literal:
+        if value in get_args(hint):
+            return value
+        raise ValueError(f"must be one of {', '.join(get_args(hint))}, not {value!r}")
+    if hint == Transforms:
+        return _transforms(value)
+    return _class_weights(value)
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, str):
+        try:
+            number = float(value)
+        except ValueError:
+            raise ValueError(f"must be a number, not {value!r}") from None
+        if "e" not in value or value != repr(number):  # DVC itself writes small numbers so: 1e-05
+            raise ValueError(f"is the text {value!r} to YAML, not a number: write {_yaml_float(number)}")
+        value = number
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(f"must be a number, not {value!r}")
+    if not math.isfinite(value):
+        raise ValueError(f"must be finite, not {value!r}")
+    return float(value)
+
+
+def _yaml_float(number: float) -> str:
+    """`number` in a form that YAML 1.1 reads as a float: it wants a dot before the exponent."""
+    text = repr(number)
+    return text if "." in text or "e" not in text else text.replace("e", ".0e")
+
+
+def _transforms(value: Any) -> Transforms:
+    if not isinstance(value, dict):
+        raise ValueError("must be a mapping such as {RandomHorizontalFlip: {p: 0.5}}, or {}")
+    for name, arguments in value.items():
+        if arguments is not None and not isinstance(arguments, dict):
+            raise ValueError(f"the arguments of {name} must be a mapping such as {{p: 0.5}}, not {arguments!r}")
+    return {str(name): dict(arguments or {}) for name, arguments in value.items()}
+
+
+def _class_weights(value: Any) -> dict[str, float] | str:
+    if value == "balanced":
+        return value
+    if not isinstance(value, dict):
+        raise ValueError(f"must be {{}}, a mapping such as {{cat: 2.0}}, or balanced, not {value!r}")
+    weights = {}
+    for name, weight in value.items():
+        try:
+            weights[str(name)] = _number(weight)
+        except ValueError as error:
+            raise ValueError(f"the weight of class {name!r} {error}") from None
+        if weights[str(name)] <= 0:
+            raise ValueError(f"the weight of class {name!r} must be greater than 0, not {weight!r}")
+    return weights
+
+
+class UniqueKeyLoader(yaml.SafeLoader):
+    """SafeLoader that refuses a key written twice; YAML would keep the last one silently.
+
+    Only `true` and `false` are booleans to it, as to DVC: a class may be called `no` or `off`.
+    """
+
+    yaml_implicit_resolvers: ClassVar = {
+        first: [(tag, pattern) for tag, pattern in resolvers if first in "tTfF" or tag != "tag:yaml.org,2002:bool"]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+        seen = set()
+        for key_node, _ in node.value:
+            if key_node.tag == "tag:yaml.org,2002:merge":  # `<<: *anchor` may stand beside what it brings
+                continue
+            key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, Hashable):
+                raise yaml.constructor.ConstructorError(None, None, f"{key!r} cannot be a key", key_node.start_mark)
+            if key in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key!r} stands twice", key_node.start_mark
+                )
+            seen.add(key)
+        return super().construct_mapping(node, deep)

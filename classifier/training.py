@@ -1,0 +1,121 @@
+"""One epoch of training and of validation, on whatever device the tensors are."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from classifier.augment import Augment
+from classifier.config import TrainParams
+from classifier.errors import InputError
+from classifier.inference import Normalize, predict_logits
+from classifier.optim import build_optimizers, lr_factor
+from classifier.reproducibility import step_seed
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from tqdm import tqdm
+
+
+class Split(NamedTuple):
+    images: Tensor  # uint8 [N, 3, H, W]
+    labels: Tensor  # int64 [N]
+
+
+@dataclass
+class Trainer:
+    """What one training step needs. All its randomness comes from (seed, epoch, step)."""
+
+    model: nn.Module
+    params: TrainParams
+    augment: Augment
+    normalize: Normalize
+    class_weights: Tensor  # float32 [num_classes]
+    low_res_size: int
+    dtype: torch.dtype
+
+    def __post_init__(self):
+        self.device = self.class_weights.device
+        self.optimizers = build_optimizers(self.model, self.params)
+        self.lr_factor = lr_factor(self.params.schedule, self.params.warmup)
+        self.peak_lrs = [[group["lr"] for group in o.param_groups] for o in self.optimizers]
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.dtype == torch.float16)
+        self.generator = torch.Generator(self.device)
+
+    def train_one_epoch(self, data: Split, epoch: int, bar: tqdm) -> tuple[float, float, float]:
+        """Show the network every training image once, in batches that differ in size by one at most.
+
+        Returns:
+            the learning rate of the first step, mean loss and accuracy.
+
+        Raises:
+            InputError: at the first loss that is not finite, with epoch, step and learning rate.
+        """
+        self.model.train()
+        steps = max(1, round(len(data.images) / self.params.batch_size))
+        generator = torch.Generator().manual_seed(step_seed(self.params.seed, epoch, 0))
+        order = torch.randperm(len(data.images), generator=generator).to(self.device)
+        losses, correct = torch.zeros(steps, device=self.device), torch.zeros(steps, device=self.device)
+        lrs = []
+        for step, batch in enumerate(order.tensor_split(steps)):
+            self.reseed(epoch, step + 1)
+            progress = (epoch * steps + step) / (self.params.epochs * steps)
+            lrs.append(self.set_lr(progress))
+            if hasattr(self.model, "set_progress"):
+                self.model.set_progress(progress)
+            size = self.low_res_size if progress < self.params.low_res_share else None
+            losses[step], correct[step] = self.train_step(data.images[batch], data.labels[batch], size)
+            bar.update(len(batch))
+        # Read once per epoch: reading a loss at each step would make a GPU wait at each step.
+        if not losses.isfinite().all():
+            step = int(losses.isfinite().logical_not().nonzero()[0])
+            where = f"at epoch {epoch + 1}, step {step + 1}, learning rate {lrs[step]:.3g}"
+            raise diverged("loss", losses[step].item(), where)
+        return lrs[0], losses.mean().item(), correct.mean().item()
+
+    def train_step(self, images: Tensor, labels: Tensor, size: int | None) -> tuple[Tensor, Tensor]:
+        """One update, on images resized to `size` if given.
+
+        Returns the mean loss and the accuracy of the batch, on the device.
+        """
+        x = self.augment(images.float() / 255, self.generator)
+        if size:
+            x = F.interpolate(x, size=(size, size), mode="bilinear", antialias=True)
+        x = self.normalize(x)
+        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+            logits = self.model(x)
+        per_image = F.cross_entropy(
+            logits.float(), labels, reduction="none", label_smoothing=self.params.label_smoothing
+        )
+        loss = (per_image * self.class_weights[labels]).mean()
+        self.scaler.scale(loss).backward()
+        for optimizer in self.optimizers:
+            self.scaler.step(optimizer)
+            optimizer.zero_grad(set_to_none=True)
+        self.scaler.update()
+        return loss.detach(), (logits.detach().argmax(1) == labels).float().mean()
+
+    def reseed(self, epoch: int, step: int) -> None:
+        seed = step_seed(self.params.seed, epoch, step)
+        torch.manual_seed(seed)  # dropout draws from the global generator
+        self.generator.manual_seed(seed)
+
+    def set_lr(self, progress: float) -> float:
+        """Set every group's learning rate for `progress` in [0, 1); returns the first group's."""
+        for optimizer, peaks in zip(self.optimizers, self.peak_lrs, strict=True):
+            for group, peak in zip(optimizer.param_groups, peaks, strict=True):
+                group["lr"] = peak * self.lr_factor(progress)
+        return self.optimizers[0].param_groups[0]["lr"]
+
+
+def validate(trainer: Trainer, data: Split) -> tuple[float, float, list[float]]:
+    """Mean cross-entropy, unweighted and unsmoothed, accuracy, and the recall of each class."""
+    logits = predict_logits(trainer.model, data.images, trainer.normalize, trainer.dtype)
+    correct = logits.argmax(1) == data.labels
+    classes = logits.shape[1]
+    recall = data.labels[correct].bincount(minlength=classes) / data.labels.bincount(minlength=classes)
+    return F.cross_entropy(logits, data.labels).item(), correct.float().mean().item(), recall.tolist()
+
+
+def diverged(what: str, value: float, where: str) -> InputError:
+    advice = "training diverged, and no checkpoint was written. Try a lower train.lr."
+    return InputError(f"the {what} is {value} {where}: {advice}")
