@@ -44,7 +44,7 @@ bench: setup  ## measure; see bench/README.md
 	$(BIN)/python bench/malloc.py
 
 lock:  ## resolve pyproject.toml into requirements.txt (needs uv)
-	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
+	uv pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-annotate --quiet --custom-compile-command "make lock" -o requirements.txt
 
 clean:  ## remove the environment, the demo and states of unfinished trainings
