@@ -23,8 +23,18 @@ def image_grid(
 ) -> bytes:
     """A PNG of `images`, uint8 [N, 3, H, W], each with its prediction, and the truth where they differ."""
     rows = max(1, -(-len(images) // columns))
-    figure, axes = plt.subplots(rows, columns, figsize=(1.35 * columns, 1.75 * rows + 0.6), squeeze=False, dpi=100)
-    figure.suptitle(title, x=0.012, ha="left", fontsize=13)
+    side, label, header, margin = 1.3, 0.42, 0.34, 0.1  # inches
+    width, height = columns * side + 2 * margin, rows * (side + label) + header + margin
+    figure, axes = plt.subplots(rows, columns, figsize=(width, height), squeeze=False, dpi=100)
+    figure.subplots_adjust(
+        left=margin / width,
+        right=1 - margin / width,
+        bottom=margin / height,
+        top=1 - (header + label) / height,
+        wspace=0.06,
+        hspace=label / side,
+    )
+    figure.suptitle(title, x=margin / width, y=1 - margin / height, ha="left", va="top", fontsize=13)
     for axis in axes.flat:
         axis.axis("off")
     for axis, image, truth, prediction, confidence in zip(
@@ -41,7 +51,6 @@ def image_grid(
             parse_math=False,
             linespacing=1.1,
         )
-    figure.tight_layout(rect=(0, 0, 1, 1 - 0.1 / rows), h_pad=0.6, w_pad=0.4)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", metadata={"Software": None})  # no version in the bytes
     plt.close(figure)
