@@ -66,7 +66,7 @@ def describe(first: dict[str, Any], settings: wandb.Settings) -> dict[str, Any]:
     experiment, baseline = os.environ.get("DVC_EXP_NAME"), os.environ.get("DVC_EXP_BASELINE_REV")
     images = {name: split["count"] for name, split in data["splits"].items()}
     return {
-        "name": settings.run_name or experiment or git("describe", "--always", "--tags") or None,
+        "name": settings.run_name or experiment or git("describe", "--always", "--tags", "--dirty") or None,
         "group": settings.run_group or (baseline or commit)[:7] or None,
         "tags": [params["train"]["model"], f"seed={params['train']['seed']}", *(settings.run_tags or [])],
         "config": {

@@ -26,6 +26,11 @@ PAGE = """<!DOCTYPE html>
   body { font-family: system-ui, sans-serif; margin: 2rem; color: #222; }
   p { margin: 1.5rem 0 0.25rem; font-weight: 600; }
   img { max-width: 100%; }
+  /* Pictures: the revisions beside each other where there is room, instead of a box to scroll in. */
+  [id$="_png"] { display: flex; flex-wrap: wrap; gap: 0 1.5rem; white-space: normal !important; }
+  [id$="_png"], [id$="_png"] > div { border: 0 !important; margin: 0 !important; text-align: left !important; }
+  [id$="_png"] > p { width: 100%; }
+  [id$="_png"] > div { flex: 1 1 30rem; max-width: 66rem; }
 </style>
 <script>
 (() => {

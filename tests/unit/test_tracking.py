@@ -2,12 +2,15 @@
 
 import json
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
 from classifier import tracking
+from classifier.files import write_json
 
 import pytest
+import yaml
 
 ROW = {"epoch": 1, "val_recall": [0.5] * 100}
 
@@ -122,3 +125,21 @@ def test_all_waits_together_are_at_most_ten_seconds():
 def test_paths_are_told_from_where_one_stands(workspace):
     assert "`wandb sync wandb/*-1`" in tracking.describe({"path": str(workspace / "wandb" / "*-1")})
     assert "`wandb sync /elsewhere/*-1`" in tracking.describe({"path": "/elsewhere/*-1"})
+
+
+def test_a_run_is_called_after_its_commit_and_says_whether_files_differ_from_it(workspace, params, monkeypatch):
+    from classifier import wandb_run
+
+    import wandb
+
+    for name in ("AUTHOR", "COMMITTER"):
+        monkeypatch.setenv(f"GIT_{name}_NAME", "test")
+        monkeypatch.setenv(f"GIT_{name}_EMAIL", "test@localhost")
+    Path("params.yaml").write_text(params())
+    write_json("prepared/dataset.json", {"splits": {}, "classes": []})
+    for command in ("init --quiet", "add params.yaml", "commit --quiet --message start", "tag baseline"):
+        subprocess.run(["git", *command.split()], check=True)
+    first = {"params": yaml.safe_load(params()), "environment": {}}
+    assert wandb_run.describe(first, wandb.Settings())["name"] == "baseline"
+    Path("params.yaml").write_text(params({"train.lr": 0.2}))
+    assert wandb_run.describe(first, wandb.Settings())["name"] == "baseline-dirty"
