@@ -47,6 +47,7 @@ class TrainParams:
     low_res_scale: Annotated[float, FRACTION]
     label_smoothing: Annotated[float, SHARE]
     class_weights: dict[str, float] | Literal["balanced"]
+    class_weighting: Literal["loss", "logits"]
     augment: Transforms
     precision: Literal["auto", "fp32", "bf16", "fp16"]
     keep: Literal["best", "last"]

@@ -23,7 +23,13 @@ class Split(NamedTuple):
 
 @dataclass
 class Trainer:
-    """What one training step needs. All its randomness comes from (seed, epoch, step)."""
+    """What one training step needs. All its randomness comes from (seed, epoch, step).
+
+    Class weights w act in one of two ways (`class_weighting`). "loss" multiplies an image's loss by its class's w.
+    "logits" takes log w off the logits before the loss: the network makes up for it, and without it answers as the
+    weights want. Both want the same answers, but a network that fits its training set has no loss left to multiply
+    (Byrd and Lipton, arXiv 1812.03372), while the margin stays (logit adjustment: Menon et al., arXiv 2007.07314).
+    """
 
     model: nn.Module
     params: TrainParams
@@ -35,6 +41,10 @@ class Trainer:
 
     def __post_init__(self):
         self.device = self.class_weights.device
+        neutral = torch.ones_like(self.class_weights)
+        by_loss = self.params.class_weighting == "loss"
+        self.loss_weights, margins = (self.class_weights, neutral) if by_loss else (neutral, self.class_weights)
+        self.logit_offsets = margins.log()
         self.optimizers = build_optimizers(self.model, self.params)
         self.lr_factor = lr_factor(self.params.schedule, self.params.warmup)
         self.peak_lrs = [[group["lr"] for group in o.param_groups] for o in self.optimizers]
@@ -83,10 +93,9 @@ class Trainer:
         x = self.normalize(x)
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
             logits = self.model(x)
-        per_image = F.cross_entropy(
-            logits.float(), labels, reduction="none", label_smoothing=self.params.label_smoothing
-        )
-        loss = (per_image * self.class_weights[labels]).mean()
+        adjusted = logits.float() - self.logit_offsets
+        per_image = F.cross_entropy(adjusted, labels, reduction="none", label_smoothing=self.params.label_smoothing)
+        loss = (per_image * self.loss_weights[labels]).mean()
         self.scaler.scale(loss).backward()
         for optimizer in self.optimizers:
             self.scaler.step(optimizer)

@@ -31,6 +31,7 @@ TINY = {
         "warmup": 0.0,
         "low_res_share": 0.0,
         "class_weights": {},
+        "class_weighting": "loss",
         "augment": {},
         "precision": "fp32",
         "keep": "best",

@@ -119,6 +119,23 @@ def test_weighting_a_class_pulls_predictions_towards_it(workspace, params, batch
     )
 
 
+@pytest.mark.parametrize("weighting", ["loss", "logits"])
+def test_both_ways_of_weighting_want_the_same_answer_where_images_cannot_be_told_apart(
+    workspace, params, batch, weighting
+):
+    changes = {"train.optimizer": "sgd", "train.lr": 0.01, "train.label_smoothing": 0.0}
+    trainer = make_trainer(params(changes | {"train.class_weighting": weighting}), [1.5, 0.75, 0.75])
+    image = batch[0][:1].expand(6, -1, -1, -1)  # two of each class
+    for _ in range(200):
+        trainer.train_step(image, batch[1], None)
+    probabilities = trainer.model(trainer.normalize(image[:1])).softmax(1)[0]
+    assert probabilities.tolist() == pytest.approx([0.5, 0.25, 0.25], abs=0.01)
+
+
+def test_weights_of_one_train_the_same_network_either_way(run_train):
+    assert run_train({"train.class_weighting": "loss"}) == run_train({"train.class_weighting": "logits"})
+
+
 # Training
 
 
