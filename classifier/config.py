@@ -48,6 +48,7 @@ class TrainParams:
     label_smoothing: Annotated[float, SHARE]
     class_weights: dict[str, float] | Literal["balanced"]
     class_weighting: Literal["loss", "logits"]
+    flip: Literal["none", "alternating"]
     augment: Transforms
     precision: Literal["auto", "fp32", "bf16", "fp16"]
     keep: Literal["best", "last"]

@@ -64,6 +64,7 @@ class Trainer:
         steps = max(1, round(len(data.images) / self.params.batch_size))
         generator = torch.Generator().manual_seed(step_seed(self.params.seed, epoch, 0))
         order = torch.randperm(len(data.images), generator=generator).to(self.device)
+        mirrored = self.choose_mirrored(len(data.images), epoch)
         losses, correct = torch.zeros(steps, device=self.device), torch.zeros(steps, device=self.device)
         lrs = []
         for step, batch in enumerate(order.tensor_split(steps)):
@@ -73,7 +74,9 @@ class Trainer:
             if hasattr(self.model, "set_progress"):
                 self.model.set_progress(progress)
             size = self.low_res_size if progress < self.params.low_res_share else None
-            losses[step], correct[step] = self.train_step(data.images[batch], data.labels[batch], size)
+            images = data.images[batch]
+            images = torch.where(mirrored[batch].view(-1, 1, 1, 1), images.flip(-1), images)
+            losses[step], correct[step] = self.train_step(images, data.labels[batch], size)
             bar.update(len(batch))
         # Read once per epoch: reading a loss at each step would make a GPU wait at each step.
         if not losses.isfinite().all():
@@ -102,6 +105,16 @@ class Trainer:
             optimizer.zero_grad(set_to_none=True)
         self.scaler.update()
         return loss.detach(), (logits.detach().argmax(1) == labels).float().mean()
+
+    def choose_mirrored(self, count: int, epoch: int) -> Tensor:
+        """Which of `count` images to mirror in `epoch`, bool [count]: some half of them, then the others, in turn.
+
+        So two epochs show an image both ways, which flips at random often do not (arXiv 2404.00498).
+        """
+        if self.params.flip == "none":
+            return torch.zeros(count, dtype=torch.bool, device=self.device)
+        before_training = torch.Generator().manual_seed(step_seed(self.params.seed, -1, 0))
+        return ((torch.randint(2, (count,), generator=before_training) + epoch) % 2).bool().to(self.device)
 
     def reseed(self, epoch: int, step: int) -> None:
         seed = step_seed(self.params.seed, epoch, step)

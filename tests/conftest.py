@@ -32,6 +32,7 @@ TINY = {
         "low_res_share": 0.0,
         "class_weights": {},
         "class_weighting": "loss",
+        "flip": "none",
         "augment": {},
         "precision": "fp32",
         "keep": "best",

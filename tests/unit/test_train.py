@@ -177,6 +177,20 @@ def test_the_draws_of_an_epoch_depend_on_nothing_that_came_before(workspace, par
     assert torch.equal(train_epoch(False), train_epoch(True))
 
 
+def test_alternating_flips_show_each_image_both_ways_in_two_epochs(workspace, params, batch, monkeypatch):
+    seen = {0: [], 1: []}
+    trainer = make_trainer(params({"train.flip": "alternating", "train.optimizer": "sgd"}), [1.0] * 3)
+    for epoch, images in seen.items():
+        monkeypatch.setattr(trainer, "augment", lambda x, _, images=images: images.append(x) or x)
+        trainer.train_one_epoch(train.Split(*batch), epoch, SimpleNamespace(update=lambda _: None))
+    first, second = (torch.cat(images).mul(255).round() for images in seen.values())
+    for image in batch[0].float():
+        shown = [(x == image).flatten(1).all(1).any().item() for x in (first, second)]
+        mirrored = [(x == image.flip(-1)).flatten(1).all(1).any().item() for x in (first, second)]
+        assert sorted(shown) == [False, True]
+        assert mirrored == shown[::-1]
+
+
 def test_the_seeds_of_all_steps_differ():
     seeds = {step_seed(seed, epoch, step) for seed in range(20) for epoch in range(20) for step in range(20)}
     assert len(seeds) == 8000
