@@ -47,10 +47,26 @@ run dvc params diff baseline
 run dvc metrics diff baseline
 run dvc plots diff baseline
 
+say "6. A version to hand over: a Git tag that names the model, and its files where others can get them"
+dvc remote modify --local storage url "$PWD/.dvc/demo-remote" # instead of a folder in your home
+run gto register cifar-classifier --version v1.0.0
+run dvc push
+
+say "7. Someone else picks it up: a clone has everything but the data; dvc pull brings the model"
+run git clone --quiet . colleague
+run cd colleague
+dvc remote modify --local storage url "$PWD/../.dvc/demo-remote"
+run git checkout --quiet cifar-classifier@v1.0.0
+run dvc pull models/classifier.safetensors
+run python scripts/predict.py models/classifier.safetensors ../data/test/eight --top 2
+run cd ..
+
 say "Done. Look around in demo/"
 cat <<'END'
   dvc_plots/index.html   curves, confusion matrix and predictions, before and after
   predictions.csv        what the model says of every test image
   params.yaml            change a number, then: dvc repro
+  wandb/                 the trainings' logs: wandb leet ./wandb
+  ../docs/tutorial.md    the same, step by step, with explanations
 The tools are in .venv/bin: activate them with `source .venv/bin/activate`.
 END
