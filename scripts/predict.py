@@ -1,0 +1,182 @@
+"""Classify images with a checkpoint, which holds all that is needed: no dataset, no params.yaml, no DVC.
+
+    python scripts/predict.py CHECKPOINT IMAGE… [--top K] [--tta VIEWS] [--json]
+
+IMAGE is a file, or a folder that is searched for images. Prints a row for each: path, class and
+confidence, the probability of that class; with `--top 3` also the next two classes. An image that cannot
+be read is named on stderr and left out; the others are answered, and the exit status is 1.
+
+With `--json` a list with an object for each image is printed instead:
+
+    {"path": "a.jpg", "prediction": "cat", "confidence": 0.93, "probabilities": {"cat": 0.93, "dog": 0.07}}
+
+`probabilities` has every class, in the order of the checkpoint. With `--top K` there stands in its place
+"top": [{"class": "cat", "probability": 0.93}, …], the K likeliest, of which the first is the prediction.
+
+The probabilities of test images are those of predictions.csv if `--tta` is what `evaluate.tta` was, and
+`evaluate.precision` was auto. DEVICE=cpu, cuda or mps says where to compute.
+"""
+
+import argparse
+import json
+import signal
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
+from typing import Any, get_args
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from classifier.reproducibility import keep_large_blocks
+
+keep_large_blocks()  # before torch allocates anything
+
+from classifier.checkpoint import Metadata, load_checkpoint
+from classifier.config import EvaluateParams
+from classifier.errors import InputError, run
+from classifier.images import decode, endings
+from classifier.inference import BATCH_SIZE, Normalize, predict_logits
+from classifier.reproducibility import autocast_dtype, make_deterministic, select_device
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+Predict = Callable[[np.ndarray], np.ndarray]
+Result = tuple[Path, np.ndarray]  # an image and the probabilities of the classes, float64 [num_classes]
+
+
+def main() -> None:
+    arguments = parse_arguments()
+    paths = find_images(arguments.images)
+    predict, metadata = load_predictor(arguments.checkpoint, arguments.tta)
+    classes = metadata.classes
+    if arguments.top is not None and not 1 <= arguments.top <= len(classes):
+        raise InputError(f"--top must be between 1 and {len(classes)}, the number of classes, not {arguments.top}.")
+    bad: list[Path] = []
+    results = classify(paths, metadata.image_size, predict, bad)
+    if arguments.json:
+        print_json(results, classes, arguments.top)
+    else:
+        print_table(results, classes, arguments.top or 1, max(len(str(path)) for path in paths))
+    if bad:
+        raise InputError(f"{len(bad)} of {len(paths)} image(s) cannot be used, for the reasons above.")
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("checkpoint", metavar="CHECKPOINT", help="such as models/classifier.safetensors")
+    parser.add_argument("images", metavar="IMAGE", type=Path, nargs="+", help="a file, or a folder of images")
+    parser.add_argument("--top", metavar="K", type=int, help="show the K likeliest classes")
+    views = get_args(EvaluateParams.__annotations__["tta"])
+    parser.add_argument("--tta", choices=views, default="none", help="average over views of the image (default: none)")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    return parser.parse_args()
+
+
+def find_images(given: list[Path]) -> list[Path]:
+    """The files given, and in the place of a folder all images below it, in a fixed order, without hidden ones.
+
+    Raises:
+        InputError: naming what does not exist, or a folder without images.
+    """
+    if missing := [str(path) for path in given if not path.exists()]:
+        raise InputError(f"not found: {', '.join(missing)}.")
+    known, paths = endings(), []
+    for path in given:
+        found = [path]
+        if path.is_dir():
+            found = [p for p in path.rglob("*") if p.suffix.lower() in known and not p.is_dir()]
+            found = [p for p in found if not any(part.startswith(".") for part in p.relative_to(path).parts)]
+        if not found:
+            raise InputError(f"{path}/ holds no images: no file in it ends in .jpg, .png or another image ending.")
+        paths += sorted(found)
+    return paths
+
+
+def load_predictor(checkpoint: str, tta: str) -> tuple[Predict, Metadata]:
+    """A function from uint8 [N, 3, H, W] to probabilities, float64 [N, num_classes], as evaluate.py computes them."""
+    model, metadata = load_checkpoint(checkpoint)
+    make_deterministic()
+    device = select_device()
+    model, dtype = model.to(device), autocast_dtype("auto", device)
+    normalize = Normalize(metadata.mean, metadata.std, device)
+
+    def predict(images: np.ndarray) -> np.ndarray:
+        logits = predict_logits(model, torch.from_numpy(images).to(device), normalize, dtype, tta)
+        return logits.cpu().double().softmax(1).numpy()
+
+    return predict, metadata
+
+
+def classify(paths: list[Path], size: int, predict: Predict, bad: list[Path]) -> Iterator[Result]:
+    """Read and classify batch by batch, so that memory does not grow with the number of images.
+
+    What cannot be read is named on stderr, and added to `bad`.
+    """
+    hidden = sys.stdout.isatty() or None  # where the rows themselves are the progress, or nobody watches
+    waiting = iter(tqdm(paths, unit=" images", disable=hidden, leave=False))
+    with ThreadPoolExecutor() as pool:
+        while batch := list(islice(waiting, BATCH_SIZE)):
+            good = []
+            for path, image in zip(batch, pool.map(lambda path: read(path, size), batch), strict=True):
+                if isinstance(image, str):
+                    tqdm.write(f"{path}: {image}", file=sys.stderr)
+                    bad.append(path)
+                else:
+                    good.append((path, image))
+            if good:
+                names, images = zip(*good, strict=True)
+                yield from zip(names, predict(np.stack(images)), strict=True)
+
+
+def read(path: Path, size: int) -> np.ndarray | str:
+    """An image, uint8 [3, size, size], or the reason why there is none."""
+    try:
+        return decode(path.read_bytes(), size)
+    except OSError as error:
+        return str(error.strerror)
+    except ValueError as error:
+        return str(error)
+
+
+def print_table(results: Iterable[Result], classes: list[str], top: int, width: int) -> None:
+    """A row per image, as soon as it is classified; `width` is that of the paths."""
+    name = max(map(len, [*classes, "class"]))
+    print(f"{'path':{width}}  {'class':{name}}  confidence" + ("  runner-ups" if top > 1 else ""))
+    for path, probabilities in results:
+        first, *others = likeliest(probabilities, classes, top)
+        cells = [f"{path!s:{width}}", f"{first[0]:{name}}", f"{first[1]:10.1%}"]
+        print("  ".join(cells + [f"{other:{name}} {probability:5.1%}" for other, probability in others]))
+
+
+def print_json(results: Iterable[Result], classes: list[str], top: int | None) -> None:
+    """One list, printed object by object."""
+    start = "[\n"
+    for path, probabilities in results:
+        print(start + json.dumps(describe(path, probabilities, classes, top), ensure_ascii=False), end="")
+        start = ",\n"
+    print("[]" if start == "[\n" else "\n]")
+
+
+def describe(path: Path, probabilities: np.ndarray, classes: list[str], top: int | None) -> dict[str, Any]:
+    """The object that JSON has for an image."""
+    [(prediction, confidence)] = likeliest(probabilities, classes, 1)
+    answer = {"path": str(path), "prediction": prediction, "confidence": confidence}
+    if top is None:
+        return answer | {"probabilities": dict(zip(classes, probabilities.round(6).tolist(), strict=True))}
+    return answer | {"top": [{"class": c, "probability": p} for c, p in likeliest(probabilities, classes, top)]}
+
+
+def likeliest(probabilities: np.ndarray, classes: list[str], count: int) -> list[tuple[str, float]]:
+    """The classes of the highest probabilities with these, rounded as in predictions.csv."""
+    order = np.argsort(-probabilities, kind="stable")[:count]
+    return [(classes[i], probabilities[i].round(6).item()) for i in order]
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| head` ends it, without a traceback
+    sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")  # file names may be any bytes
+    run(main)
