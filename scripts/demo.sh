@@ -48,17 +48,19 @@ run dvc metrics diff baseline
 run dvc plots diff baseline
 
 say "6. A version to hand over: a Git tag that names the model, and its files where others can get them"
-dvc remote modify --local storage url "$PWD/.dvc/demo-remote" # instead of a folder in your home
+# Beside the cache; without this line, in a folder in your home.
+run dvc remote modify --local storage url "$PWD/.dvc/demo-remote"
 run gto register cifar-classifier --version v1.0.0
 run dvc push
 
 say "7. Someone else picks it up: a clone has everything but the data; dvc pull brings the model"
+echo colleague >> .git/info/exclude
 run git clone --quiet . colleague
 run cd colleague
-dvc remote modify --local storage url "$PWD/../.dvc/demo-remote"
+run dvc remote modify --local storage url "${PWD%/colleague}/.dvc/demo-remote"
 run git checkout --quiet cifar-classifier@v1.0.0
 run dvc pull models/classifier.safetensors
-run python scripts/predict.py models/classifier.safetensors ../data/test/eight --top 2
+run python scripts/predict.py models/classifier.safetensors ../data/test/eight/1443.png ../data/test/two/1465.png --top 3
 run cd ..
 
 say "Done. Look around in demo/"

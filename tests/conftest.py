@@ -41,6 +41,15 @@ TINY = {
 }
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport():
+    """Where ALLOW_NO_SKIPS is set, as in continuous integration, a test that would be skipped fails."""
+    report = yield
+    if report.skipped and os.environ.get("ALLOW_NO_SKIPS"):
+        report.outcome, report.longrepr = "failed", f"skipped, which ALLOW_NO_SKIPS forbids: {report.longrepr[-1]}"
+    return report
+
+
 @pytest.fixture
 def workspace(tmp_path, monkeypatch):
     """An empty folder that is the current one, as the repository root is for a stage."""
