@@ -53,9 +53,9 @@ def main() -> None:
             params = repo.params.diff(commit, WORKSPACE).get("diff", {}).get("params.yaml", {})
     except DvcException as error:
         raise InputError(f"DVC says: {error}") from None
+    reasons = "\n".join(f"- {finding}" for finding in findings)
     parts = [
-        f"# Gate {'failed' if findings else 'passed'}",
-        *(f"- {finding}" for finding in findings),
+        f"# Gate failed\n\n{reasons}" if findings else "# Gate passed",
         f"Compared with {name} at {commit}, where HEAD left it.",
         *notes,
         *describe_metrics(base, change, metrics),
