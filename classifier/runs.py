@@ -1,6 +1,5 @@
 """Runs as Git and DVC keep them, and groups of runs that differ only in seeds."""
 
-import io
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -90,18 +89,21 @@ def read_run(rev: str) -> Run:
     )
 
 
-def read_predictions(rev: str) -> pd.DataFrame:
-    """predictions.csv of a revision, from DVC's cache or remote.
+def read_file(rev: str, path: str) -> bytes:
+    """A file of a revision, from the workspace or Git, from DVC's cache or remote.
 
     Raises:
-        InputError: if it is in neither.
+        InputError: if it is in none of them.
     """
     try:
-        files = DVCFileSystem(rev=None if rev == WORKSPACE else rev)
-        text = files.read_text("predictions.csv", encoding="utf-8")
-        return pd.read_csv(io.StringIO(text), dtype=str, keep_default_na=False)
+        return DVCFileSystem(rev=None if rev == WORKSPACE else rev).read_bytes(path)
     except Exception as error:  # a remote fails in whatever way its library likes
-        raise InputError(f"predictions.csv of {rev} is neither in DVC's cache nor in a remote ({error}).") from None
+        raise InputError(f"{path} of {rev} is neither in DVC's cache nor in a remote ({error}).") from None
+
+
+def changed_files(reference: Run, run: Run) -> list[str]:
+    """The dataset, if it is another one, and the files of code that are."""
+    return [path for path in {**reference.files, **run.files} if reference.files.get(path) != run.files.get(path)]
 
 
 def group_runs(runs: list[Run]) -> tuple[list[Group], list[str]]:
@@ -153,9 +155,7 @@ def _load(files: DVCFileSystem, rev: str, path: str, optional: bool = False) -> 
 def _differences(reference: Run, run: Run) -> Iterator[str]:
     """How `run` differs from `reference`: train.class_weights.cat=2.0, train.py changed."""
     yield from _changes(reference.params, run.params)
-    for path in {**reference.files, **run.files}:
-        if reference.files.get(path) != run.files.get(path):
-            yield f"{path} changed"
+    yield from (f"{path} changed" for path in changed_files(reference, run))
 
 
 def _changes(old: Any, new: Any, key: str = "") -> Iterator[str]:

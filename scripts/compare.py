@@ -17,8 +17,10 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from classifier.errors import InputError, run
-from classifier.runs import WORKSPACE, Group, Run, group_runs, list_revisions, read_predictions, read_run
-from classifier.significance import difference, is_better, mcnemar, mean_interval, verdicts
+from classifier.predictions import compare_predictions, describe_predictions
+from classifier.report import to_table
+from classifier.runs import WORKSPACE, Group, Run, group_runs, list_revisions, read_run
+from classifier.significance import difference, is_better, mean_interval, verdicts
 
 import pandas as pd
 
@@ -103,18 +105,6 @@ def compare_pair(reference: Group, group: Group) -> dict[str, Any]:
     }
 
 
-def compare_predictions(reference: str, other: str) -> dict[str, Any]:
-    """McNemar's test on the predictions.csv of two revisions, or why it cannot be done."""
-    try:
-        tables = [read_predictions(rev) for rev in (reference, other)]
-    except InputError as error:
-        return {"error": str(error)}
-    images = [table[["path", "label"]] for table in tables]
-    if not images[0].equals(images[1]):
-        return {"error": f"The predictions of {reference} and {other} are for different test images."}
-    return {"images": len(images[0]), **mcnemar(*tables)}
-
-
 def to_records(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
     return table.astype(object).where(table.notna(), None).to_dict("index")
 
@@ -135,7 +125,7 @@ def to_markdown(report: dict[str, Any]) -> str:
         parts.append(METHODS[comparison["method"]].format(**comparison))
         parts += metric_tables(pair, comparison)
         if comparison["predictions"]:
-            parts.append(describe_predictions(comparison))
+            parts.append(describe_predictions(comparison["predictions"], comparison["against"], comparison["group"]))
     parts.append(CAUTION)
     parts += [f"Note: {note}" for note in report["notes"]]
     return "\n\n".join(parts)
@@ -168,31 +158,10 @@ def difference_cells(m: dict) -> list[str]:
     return [f"{m['difference']:+.4f}{interval}", m["verdict"] + judgement]
 
 
-def describe_predictions(comparison: dict) -> str:
-    a, b, found = comparison["against"], comparison["group"], comparison["predictions"]
-    if "error" in found:
-        return f"No test on single predictions: {found['error']}"
-    outcome = {"higher": f"{b} is right more often", "lower": f"{b} is right less often"}
-    return (
-        f"Of {found['images']} test images, {found['only_reference']} are classified correctly by {a} only and "
-        f"{found['only_other']} by {b} only. McNemar's exact test: p = {found['p']:.2g}, "
-        f"{outcome.get(found['verdict'], found['verdict'])}. That is about these two models: "
-        "whether the change or the seed made the difference, only several seeds can tell."
-    )
-
-
 def list_seeds(group: dict) -> str:
     """train.seed 0, 1, 2; prepare.seed 0"""
     seeds = pd.DataFrame([run["seeds"] for run in group["runs"]])
     return "; ".join(f"{name} {', '.join(map(str, values.unique()))}" for name, values in seeds.items())
-
-
-def to_table(header: list[str], rows: list[list[str]]) -> str:
-    """A Markdown table with aligned columns."""
-    rows = [[cell.replace("|", "\\|") for cell in row] for row in [header, *rows]]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    rows.insert(1, ["-" * width for width in widths])
-    return "\n".join("| " + " | ".join(map(str.ljust, row, widths)) + " |" for row in rows)
 
 
 if __name__ == "__main__":

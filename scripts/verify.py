@@ -22,14 +22,14 @@ from typing import Any, NamedTuple
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from classifier.errors import InputError, run
+from classifier.pipeline import DATA, LOCK, changed_inputs, find_data, stages
 
 import yaml
 from dvc.config import Config
 from dvc.exceptions import DvcException
 from dvc.repo import Repo, lock_repo
-from dvc.stage import PipelineStage
 
-LOCK, DATA, MODEL = "dvc.lock", "data", "models/classifier.safetensors"
+MODEL = "models/classifier.safetensors"
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 SAME = "same"
@@ -101,35 +101,18 @@ def read_lock(path: str | Path) -> Lock:
 
 def require_current(repo: Repo) -> None:
     """Refuse if dvc.lock tells of other code, parameters or data than there are, or if the data is not cached."""
-    made = {out.fs_path: out for out in repo.index.outs}
-    data = made.get(str(Path(DATA).absolute()))
-    if not data:
-        raise InputError(f"{DATA}.dvc not found: `dvc add {DATA}` makes it.")
-    changed = [DATA] if data.exists and data.changed_checksum() else []
-    for stage in pipeline(repo):
-        for dep in stage.deps:
-            # What a stage made may be absent here, or changed by hand: compare records, not files.
-            out = made.get(dep.fs_path)
-            if dep.hash_info != out.hash_info if out else dep.workspace_status():
-                changed.append(dep.def_path)
-        if stage.cmd_changed or not all(out.hash_info for out in stage.outs):
-            changed.append("dvc.yaml")
-    if changed:
-        names = ", ".join(dict.fromkeys(changed))
-        raise InputError(f"{names} changed since {LOCK} was written: run `dvc repro` first.")
+    if changed := changed_inputs(repo):
+        raise InputError(f"{', '.join(changed)} changed since {LOCK} was written: run `dvc repro` first.")
+    data = find_data(repo)
     if data.changed_cache():
         if data.exists:
             raise InputError(f"{DATA}/ is not in DVC's cache: `dvc commit {DATA}.dvc` puts it there.")
         raise InputError(f"{DATA}/ is neither here nor in DVC's cache: fetch it with `dvc pull {DATA}.dvc`.")
 
 
-def pipeline(repo: Repo) -> list[PipelineStage]:
-    return [stage for stage in repo.index.stages if isinstance(stage, PipelineStage)]
-
-
 def hash_outputs(repo: Repo) -> dict[str, str | None]:
     """The MD5 of each output as it lies in the workspace, None if it does not."""
-    outs = [out for stage in pipeline(repo) for out in stage.outs]
+    outs = [out for stage in stages(repo) for out in stage.outs]
     return {out.def_path: out.get_hash().value if out.exists else None for out in outs}
 
 

@@ -121,3 +121,31 @@ def own(finished: Clone, tmp_path_factory) -> Clone:
 
 def copy_clone(clone: Clone, tmp_path_factory) -> Clone:
     return Clone(shutil.copytree(clone.path, tmp_path_factory.mktemp("own") / "clone"))
+
+
+@pytest.fixture(scope="session")
+def versions(finished: Clone, tmp_path_factory) -> Clone:
+    """Two results: of the branch main, tagged `baseline`, and of the branch change, tagged `weighted` and checked out.
+
+    The folder remote/ beside the clone is its remote, and holds both.
+    """
+    clone = copy_clone(finished, tmp_path_factory)
+    clone.run("git", "branch", "--move", "--force", "main")
+    clone.run("dvc", "remote", "modify", "--local", "storage", "url", str(clone.path.parent / "remote"))
+    clone.run("dvc", "push", "--quiet")
+    clone.run("git", "checkout", "--quiet", "-b", "change")
+    clone.edit("params.yaml", "class_weights: {}", "class_weights: {nine: 2.0}")
+    clone.run("dvc", "repro")
+    clone.commit("weighted")
+    clone.run("git", "tag", "weighted")
+    clone.run("dvc", "push", "--quiet")
+    return clone
+
+
+@pytest.fixture
+def fresh(versions: Clone, tmp_path) -> Clone:
+    """What Git has of `versions`: its files and history, neither a cache nor a remote."""
+    clone = Clone(tmp_path / "clone")
+    versions.run("git", "clone", "--quiet", ".", str(clone.path))
+    clone.run("dvc", "remote", "modify", "--local", "storage", "url", str(tmp_path / "nothing"))
+    return clone

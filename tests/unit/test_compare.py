@@ -202,7 +202,7 @@ def revisions(workspace, monkeypatch):
         return known[rev]
 
     monkeypatch.setattr(compare, "read_run", read)
-    monkeypatch.setattr(compare, "read_predictions", lambda rev: predictions(range(8), 10))
+    monkeypatch.setattr("classifier.predictions.read_predictions", lambda rev: predictions(range(8), 10))
 
     def run(*runs, revs=None, listed=(), options=()):
         known.update({r.rev: r for r in runs})
@@ -265,7 +265,9 @@ def test_predictions_are_compared_only_between_single_runs(revisions, capsys):
 
 
 def test_predictions_for_other_images_are_not_compared(revisions, capsys, monkeypatch):
-    monkeypatch.setattr(compare, "read_predictions", lambda rev: predictions([0], {"a": 10, "b": 11}[rev]))
+    monkeypatch.setattr(
+        "classifier.predictions.read_predictions", lambda rev: predictions([0], {"a": 10, "b": 11}[rev])
+    )
     revisions(make_run("a"), make_run("b", lr=0.2), revs=["a", "b"])
     assert "The predictions of a and b are for different test images." in capsys.readouterr().out
 

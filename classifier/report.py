@@ -1,0 +1,71 @@
+"""What scripts/gate.py and scripts/compare.py say, in Markdown, which reads well in a terminal and on a page."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from classifier.errors import InputError
+from classifier.files import atomic_write
+from classifier.predictions import compare_predictions, describe_predictions
+from classifier.runs import WORKSPACE, Run, changed_files, read_file
+from classifier.significance import is_better
+
+ABSENT = "–"
+PICTURES = {"predictions.png": "What the model says of test images", "mistakes.png": "Its worst mistakes"}
+
+
+def to_table(header: list[str], rows: list[list[str]]) -> str:
+    """A table with aligned columns."""
+    rows = [[cell.replace("|", "\\|") for cell in row] for row in [header, *rows]]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    rows.insert(1, ["-" * width for width in widths])
+    return "\n".join("| " + " | ".join(map(str.ljust, row, widths)) + " |" for row in rows)
+
+
+def describe_metrics(base: Run | None, change: Run, bold: list[str]) -> Iterator[str]:
+    """A table of the metrics, and one of the recall of each class."""
+    before, now = base.metrics if base else {}, change.metrics
+    recall = [name for name in {**now, **before} if ".recall." in name]
+    others = [name for name in {**now, **before} if name not in recall]
+    for title, names in {"Metrics": others, "Recall of each class": recall}.items():
+        rows = [[f"**{name}**" if name in bold else name, *_cells(name, before, now)] for name in names]
+        if rows:
+            yield f"## {title}"
+            yield to_table(["", "before", "now", "difference"], rows)
+
+
+def _cells(name: str, before: dict[str, float], now: dict[str, float]) -> list[str]:
+    """A metric as it was and as it is, and which way it went."""
+    cells = [f"{metrics[name]:.4f}" if name in metrics else ABSENT for metrics in (before, now)]
+    if ABSENT in cells or before[name] == now[name]:
+        return [*cells, ""]
+    better = is_better(name, "higher" if now[name] > before[name] else "lower")
+    return [*cells, f"{now[name] - before[name]:+.4f}" + {True: " better", False: " worse", None: ""}[better]]
+
+
+def describe_changes(base: Run | None, change: Run, params: dict[str, dict[str, Any]]) -> Iterator[str]:
+    """What the change does to single images, and what it consists of; `params` is what DVC says of them."""
+    if base:
+        yield describe_predictions(compare_predictions(base.rev, change.rev), "the old model", "the new one")
+    yield "## What changed"
+    values = {name: [params[name].get(side) for side in ("old", "new")] for name in sorted(params)}
+    rows = [[name, *(ABSENT if v is None else str(v) for v in pair)] for name, pair in values.items()]
+    yield to_table(["parameter", "before", "now"], rows) if rows else "No parameter."
+    if base:
+        yield f"Data and code: {', '.join(changed_files(base, change)) or 'nothing'}."
+
+
+def write_report(folder: Path, parts: list[str]) -> None:
+    """Write report.md, and beside it the pictures that it shows, from the workspace, DVC's cache or remote."""
+    parts = [*parts, "## Pictures"]
+    for name, title in PICTURES.items():
+        try:
+            picture = read_file(WORKSPACE, f"plots/{name}")
+        except InputError as error:
+            parts.append(str(error))
+            continue
+        with atomic_write(folder / name) as file:
+            file.write(picture)
+        parts.append(f"{title}:\n\n![{title}]({name})")
+    with atomic_write(folder / "report.md") as file:
+        file.write(("\n\n".join(parts) + "\n").encode())
