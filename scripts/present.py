@@ -41,6 +41,7 @@ def serve(port: int, share: bool, open_browser: bool) -> None:
 
     config = Config()
     config.Voila.ip = "0.0.0.0" if share else "127.0.0.1"
+    config.Voila.auto_token = share
     config.Voila.port = port
     config.Voila.open_browser = open_browser
     config.Voila.tornado_settings = {"websocket_max_message_size": LARGEST_UPLOAD}
