@@ -30,6 +30,8 @@ def main() -> None:
     arguments = parser.parse_args()
     if missing := [name for name in NEEDED if not (ROOT / name).exists()]:
         raise InputError(f"{', '.join(missing)} not found: run `dvc repro`, or fetch results with `dvc pull`.")
+    if arguments.share:
+        print("Whoever has the URL with the token can open the page, and nothing is encrypted: docs/presenting.md")
     # Where Voilà looks for templates, before all other places.
     os.environ["JUPYTER_PATH"] = os.pathsep.join([str(ROOT / "notebooks"), os.environ.get("JUPYTER_PATH", "")])
     serve(arguments.port, arguments.share, not arguments.no_browser)

@@ -121,3 +121,13 @@ def own(finished: Clone, tmp_path_factory) -> Clone:
 
 def copy_clone(clone: Clone, tmp_path_factory) -> Clone:
     return Clone(shutil.copytree(clone.path, tmp_path_factory.mktemp("own") / "clone"))
+
+
+@pytest.fixture(scope="session")
+def reweighted(finished: Clone, tmp_path_factory) -> Clone:
+    """The finished clone after `scripts/reweight.py` and another `dvc repro`: its results differ from `baseline`."""
+    clone = copy_clone(finished, tmp_path_factory)
+    clone.run("python", "scripts/reweight.py", "--factor", "8")
+    clone.run("dvc", "repro")
+    clone.commit("more weight for the worst class")
+    return clone
