@@ -90,7 +90,7 @@ def question(results: Results) -> widgets.Widget:
 def gallery(results: Results) -> widgets.Widget:
     """Test images with what the model takes them for, by class and by right or wrong."""
     label = widgets.Dropdown(options=[("all classes", None), *((c, c) for c in results.classes)], description="Show")
-    kind = widgets.ToggleButtons(options=["right and wrong", "right", "wrong"])
+    kind = widgets.ToggleButtons(options=["all", "right", "wrong"])
     more, grid, note = widgets.Button(description="Show more"), widgets.HTML(), widgets.HTML()
     mixed, shown = results.answers.sample(frac=1, random_state=0), PORTION
 
@@ -106,8 +106,8 @@ def gallery(results: Results) -> widgets.Widget:
         answers, shown = choose(), count
         order = ", those it was most confident of first" if kind.value == "wrong" and len(answers) > 1 else ""
         text = f"{min(count, len(answers))} of {story.images(len(answers))}{order}" if len(answers) else "no such image"
-        note.value = f"<p role='status' class='quiet'>{text}</p>"
         grid.value = markup.gallery(answers.head(count), results.images)
+        note.value = f"<p role='status' class='quiet'>{text}</p>"
         more.layout.display = None if count < len(answers) else "none"
 
     for control in (label, kind):
