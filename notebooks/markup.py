@@ -43,11 +43,8 @@ def wrong(truth: str) -> str:
     return f"<p class='wrong'>✗ In fact it is {name(truth)}.</p>"
 
 
-def apology(file: str, reason: str) -> str:
-    return (
-        f"<div role='alert' class='apology'><p><b>Sorry, {escape(file)} cannot be shown to the model:</b> "
-        f"{escape(reason)}.</p><p>JPEG, PNG, WebP, GIF, BMP and TIFF images of up to 100 megapixels work.</p></div>"
-    )
+def apology(sentence: str, hint: str = "") -> str:
+    return f"<div role='alert' class='apology'><p><b>Sorry:</b> {escape(sentence)}</p><p>{hint}</p></div>"
 
 
 def track_record(answers: pd.DataFrame) -> str:
@@ -61,7 +58,7 @@ def before_and_after(before: pd.DataFrame, after: pd.DataFrame, rev: str) -> str
     """What has changed since a revision, the classes with the largest differences first."""
     totals = [f"{story.is_right(answers).sum():,} of {len(answers):,}" for answers in (before, after)]
     said = [f"Right at {rev}: {totals[0]}. Right now: {totals[1]}.", *story.changes(before, after)]
-    classes = story.per_class(before).join(story.per_class(after), rsuffix="_now", how="inner")
+    classes = story.per_class(before).join(story.per_class(after).add_suffix("_now"), how="inner")
     order = (classes["recall_now"] - classes["recall"]).abs().sort_values(ascending=False, kind="stable").index
     rows = [
         row(c.Index, bar(c.recall, "before") + bar(c.recall_now), f"{c.right} → {c.right_now} of {c.images_now}")

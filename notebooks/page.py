@@ -1,6 +1,7 @@
 """The page that demo.ipynb shows: what is on it, and what happens when it is used."""
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from threading import Thread
 from time import sleep
@@ -11,11 +12,13 @@ from classifier.errors import InputError
 from results import PREDICTIONS, Results, load_model, load_results
 
 import ipywidgets as widgets
+import numpy as np
 import pandas as pd
 
 CSS = Path(__file__).with_name("page.css")
 EXAMPLES = 10
 PORTION = 24  # images that the gallery shows at a time
+FORMATS = "JPEG, PNG, WebP, GIF, BMP and TIFF images of up to 100 megapixels work."
 BASELINE = "baseline"  # the revision to compare with, if there is one
 
 
@@ -25,21 +28,26 @@ def show() -> widgets.Widget:
     Voilà runs it before anyone asks for it, to be quick; without following it would then show old results.
     """
     style = widgets.HTML(f"<style>{CSS.read_text()}</style>")
-    page, stamp = widgets.VBox([style, *parts(load_results())]), PREDICTIONS.stat().st_mtime
+    shown = modified()
+    page = widgets.VBox([style, *parts(load_results())])
 
     def follow() -> None:
-        nonlocal stamp
+        nonlocal shown
         while True:
             sleep(1)
-            try:
-                if PREDICTIONS.stat().st_mtime != stamp:
+            changed = modified()
+            with suppress(InputError):  # not complete yet
+                if changed not in (None, shown):
                     page.children = [style, *parts(load_results())]
-                    stamp = PREDICTIONS.stat().st_mtime
-            except (InputError, OSError):
-                continue  # DVC removes what a stage is about to write
+                    shown = changed
 
     Thread(target=follow, daemon=True).start()
     return page.add_class("page")
+
+
+def modified() -> float | None:
+    """When the results were written; None while a stage has not written them yet."""
+    return PREDICTIONS.stat().st_mtime if PREDICTIONS.exists() else None
 
 
 def parts(results: Results) -> list[widgets.Widget]:
@@ -58,18 +66,22 @@ def question(results: Results) -> widgets.Widget:
     upload = widgets.FileUpload(accept="image/*", description="Choose an image file", icon="")
     answer = widgets.HTML("<p class='quiet'>The answer will appear here.</p>")
 
+    def ask(image: bytes | np.ndarray, file: str, truth: str | None = None) -> None:
+        try:
+            pixels, probabilities = model.result()(image)
+            answer.value = markup.answer(results.answers, pixels, probabilities, truth)
+        except ValueError as error:
+            answer.value = markup.apology(f"{file} cannot be shown to the model: {error}.", FORMATS)
+        except InputError as error:
+            answer.value = markup.apology(str(error))
+
     def show_upload(change: dict) -> None:
         for file in change["new"]:
-            try:
-                pixels, probabilities = model.result()(bytes(file["content"]))
-                answer.value = markup.answer(results.answers, pixels, probabilities)
-            except ValueError as error:
-                answer.value = markup.apology(file["name"], str(error))
+            ask(bytes(file["content"]), file["name"])
             upload.value = ()  # the same file may be chosen again
 
     def show_example(example: pd.Series) -> None:
-        pixels, probabilities = model.result()(results.images[example["index"]])
-        answer.value = markup.answer(results.answers, pixels, probabilities, example["label"])
+        ask(results.images[example["index"]], example["path"], example["label"])
 
     upload.observe(show_upload, "value")
     buttons, rules = [], []

@@ -173,7 +173,7 @@ GOOD = {
 def test_what_is_no_usable_image_gets_a_kind_sentence_and_the_next_one_an_answer(opened):
     for name, (content, sentence) in BAD.items():
         said = upload(opened, name, content())
-        assert said.startswith("Sorry, ")
+        assert said.startswith("Sorry: ")
         assert sentence in said
     for name, content in GOOD.items():
         assert "How it weighs the possibilities" in upload(opened, name, content())
