@@ -5,10 +5,10 @@ BIN := .venv/bin
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup demo data verify test test-fast lint bench lock clean
+.PHONY: help setup demo data verify notebooks clear-notebooks present test test-fast lint bench lock clean
 
 help:  ## list the targets
-	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 18
 
 setup: .venv/ready  ## create .venv with the pinned packages
 
@@ -29,6 +29,16 @@ data: setup  ## download CIFAR-10 into data/, as data.dvc pins it
 
 verify: setup  ## run everything again in a temporary copy and compare the bits
 	$(BIN)/python scripts/verify.py
+
+notebooks: setup  ## open the notebooks in JupyterLab
+	$(BIN)/jupyter lab notebooks
+
+clear-notebooks: setup  ## remove outputs from the notebooks, before a commit
+	$(BIN)/jupyter nbconvert --log-level=WARN --clear-output --inplace --ClearMetadataPreprocessor.enabled=True \
+	  --ClearMetadataPreprocessor.preserve_nb_metadata_mask="{'kernelspec', 'title'}" notebooks/*.ipynb
+
+present: setup  ## show the model in a browser, to people who write no code
+	$(BIN)/python scripts/present.py
 
 test: setup lint  ## run all tests
 	$(PYTEST)

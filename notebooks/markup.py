@@ -1,0 +1,113 @@
+"""The page's HTML: tables, pictures and answers. Whatever comes from outside is escaped here."""
+
+import base64
+import io
+from html import escape
+
+from classifier import story
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+BARS = 5  # classes in an answer
+ROWS = 12  # classes in a table; the others unfold
+
+
+def introduction(classes: list[str]) -> str:
+    names = escape(", ".join(classes[:ROWS])) + (f" and {len(classes) - ROWS} more" if len(classes) > ROWS else "")
+    return (
+        "<h1>What does the classifier see?</h1>"
+        f"<p class='lead'>It tells {len(classes)} kinds of image apart: <b>{names}</b>. "
+        "It knows nothing else: whatever you show it, it answers with one of these.</p>"
+    )
+
+
+def answer(answers: pd.DataFrame, pixels: np.ndarray, probabilities: pd.Series, truth: str | None = None) -> str:
+    """What the model says of an image and how sure it is; right or wrong where the truth is known."""
+    best, size = probabilities.idxmax(), pixels.shape[-1]
+    word, counted = story.certainty(answers, probabilities.max())
+    known = ""
+    if truth is not None:
+        known = f"<p class='right'>✓ It is {name(truth)}.</p>" if best == truth else wrong(truth)
+    rows = [row(n, bar(p), f"{p:.0%}") for n, p in probabilities.nlargest(BARS).items()]
+    return (
+        f"<div role='status' class='answer'><figure>{picture(pixels, 'the image as the model sees it')}"
+        f"<figcaption>as the model sees it: {size} × {size} pixels</figcaption></figure>"
+        f"<div><p class='big'>{name(best)}</p>{known}<p><b>{word.capitalize()}.</b> {counted}</p></div>"
+        f"{table('How it weighs the possibilities', rows)}</div>"
+    )
+
+
+def wrong(truth: str) -> str:
+    return f"<p class='wrong'>✗ In fact it is {name(truth)}.</p>"
+
+
+def apology(sentence: str, hint: str = "") -> str:
+    return f"<div role='alert' class='apology'><p><b>Sorry:</b> {escape(sentence)}</p><p>{hint}</p></div>"
+
+
+def track_record(answers: pd.DataFrame) -> str:
+    """How good it is, in sentences and with a bar for each class, the hardest first."""
+    classes = story.per_class(answers).sort_values("recall", kind="stable")
+    rows = [row(c.Index, bar(c.recall), f"{c.right} of {c.images}") for c in classes.itertuples()]
+    return f"<h2>How good is it?</h2>{sentences(story.summary(answers))}" + table("Right answers per class", rows)
+
+
+def before_and_after(before: pd.DataFrame, after: pd.DataFrame, rev: str) -> str:
+    """What has changed since a revision, the classes with the largest differences first."""
+    totals = [f"{story.is_right(answers).sum():,} of {len(answers):,}" for answers in (before, after)]
+    said = [f"Right at {rev}: {totals[0]}. Right now: {totals[1]}.", *story.changes(before, after)]
+    classes = story.per_class(before).join(story.per_class(after).add_suffix("_now"), how="inner")
+    order = (classes["recall_now"] - classes["recall"]).abs().sort_values(ascending=False, kind="stable").index
+    rows = [
+        row(c.Index, bar(c.recall, "before") + bar(c.recall_now), f"{c.right} → {c.right_now} of {c.images_now}")
+        for c in classes.loc[order].itertuples()
+    ]
+    caption = f"Right answers per class at {escape(rev)} (grey) and now (blue)"
+    return f"<h2>Since {escape(rev)}</h2>{sentences(said)}{table(caption, rows)}"
+
+
+def gallery(answers: pd.DataFrame, images: np.ndarray) -> str:
+    return f"<div class='gallery'>{''.join(figure(images[a['index']], a) for _, a in answers.iterrows())}</div>"
+
+
+def figure(pixels: np.ndarray, said: pd.Series) -> str:
+    label, prediction = said["label"], said["prediction"]
+    right = label == prediction
+    text = f"✓ {name(label)}" if right else f"✗ {name(prediction)}<br>is {name(label)}"
+    image = picture(pixels, f"test image {said['index']}")
+    return f"<figure class='{'right' if right else 'wrong'}'>{image}<figcaption>{text}</figcaption></figure>"
+
+
+def table(caption: str, rows: list[str]) -> str:
+    html = f"<table class='bars'><caption>{caption}</caption>{''.join(rows[:ROWS])}</table>"
+    if rest := rows[ROWS:]:
+        html += f"<details><summary>{len(rest)} more</summary><table class='bars'>{''.join(rest)}</table></details>"
+    return html
+
+
+def row(label: str, bars: str, value: str) -> str:
+    return f"<tr><th scope='row'>{name(label)}</th><td class='track'>{bars}</td><td class='value'>{value}</td></tr>"
+
+
+def bar(share: float, kind: str = "now") -> str:
+    return f"<div class='bar {kind}' style='width:{share:.1%}'></div>"
+
+
+def sentences(said: list[str]) -> str:
+    return f"<ul>{''.join(f'<li>{escape(sentence)}</li>' for sentence in said)}</ul>"
+
+
+def picture(pixels: np.ndarray, alt: str) -> str:
+    return f"<img src='{data_url(pixels)}' alt='{escape(alt)}'>"
+
+
+def data_url(pixels: np.ndarray) -> str:
+    """uint8 [3, H, W] as a PNG inside the page."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels.transpose(1, 2, 0)).save(buffer, "PNG")
+    return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+name = escape

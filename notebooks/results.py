@@ -1,0 +1,70 @@
+"""What the pages show: the test images, what the model said of them, and the model to ask for more."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from classifier import story
+from classifier.errors import InputError
+from classifier.images import decode
+from classifier.prepared import split_path
+
+import numpy as np
+import pandas as pd
+
+PREDICTIONS = Path("predictions.csv")
+
+# From an image file, or uint8 [3, H, W], to the image as the model sees it and a probability for each class.
+Ask = Callable[[bytes | np.ndarray], tuple[np.ndarray, pd.Series]]
+
+
+@dataclass(frozen=True)
+class Results:
+    answers: pd.DataFrame
+    images: np.ndarray  # uint8 [N, 3, H, W], in the order of `answers`
+
+    @property
+    def classes(self) -> list[str]:
+        return story.class_names(self.answers)
+
+
+def load_results() -> Results:
+    """Read what prepare.py and evaluate.py wrote; without torch, which is slower to import than the page to appear.
+
+    Raises:
+        InputError: if something is missing or does not fit together.
+    """
+    from safetensors.numpy import load_file
+
+    for path in (PREDICTIONS, split_path("test")):
+        if not path.exists():
+            raise InputError(f"{path} not found: run `dvc repro`, or fetch results with `dvc pull`.")
+    predictions = pd.read_csv(PREDICTIONS, dtype=str, keep_default_na=False)
+    images = load_file(split_path("test"))["images"]
+    if len(images) != len(predictions):
+        raise InputError(f"{PREDICTIONS} is about other images than {split_path('test')}: run `dvc repro`.")
+    return Results(story.to_answers(predictions), images)
+
+
+def load_model() -> Ask:
+    """The model as evaluate.py uses it, so that the test results hold for its answers."""
+    from classifier.checkpoint import PATH, load_checkpoint
+    from classifier.config import load_params
+    from classifier.inference import Normalize, predict_logits
+    from classifier.reproducibility import autocast_dtype, select_device
+
+    import torch
+
+    params, device = load_params("evaluate"), select_device()
+    model, metadata = load_checkpoint(PATH)
+    model = model.to(device)
+    normalize = Normalize(metadata.mean, metadata.std, device)
+    dtype = autocast_dtype(params.precision, device)
+
+    def ask(image: bytes | np.ndarray) -> tuple[np.ndarray, pd.Series]:
+        pixels = decode(image, metadata.image_size) if isinstance(image, bytes) else image
+        batch = torch.from_numpy(pixels.copy())[None].to(device)
+        logits = predict_logits(model, batch, normalize, dtype, params.tta)[0]
+        return pixels, pd.Series(logits.cpu().double().softmax(0), metadata.classes)
+
+    return ask

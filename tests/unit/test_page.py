@@ -1,0 +1,62 @@
+"""The parts of notebooks/page.py, without a browser; tests/browser has the rest."""
+
+import sys
+
+from classifier import story
+from classifier.errors import InputError
+from tests.conftest import ROOT
+
+import ipywidgets as widgets
+import numpy as np
+import pandas as pd
+import pytest
+
+sys.path.insert(0, str(ROOT / "notebooks"))
+
+import markup
+import page
+from results import Results
+
+NASTY = "<script>alert(1)</script>"
+
+
+@pytest.fixture
+def results():
+    """Three test images of two classes, one of them with a name that is HTML."""
+    columns = ["index", "path", "label", "prediction", "confidence", "cat", NASTY]
+    rows = [(0, "a", "cat", "cat", 0.9, 0.9, 0.1), (1, "b", NASTY, "cat", 0.7, 0.7, 0.3)]
+    table = pd.DataFrame([*rows, (2, "c", NASTY, NASTY, 0.6, 0.4, 0.6)], columns=columns)
+    return Results(story.to_answers(table), np.zeros((3, 3, 4, 4), dtype=np.uint8))
+
+
+def find(widget: widgets.Widget, kind: type) -> list:
+    found = [widget] if isinstance(widget, kind) else []
+    return found + [hit for child in getattr(widget, "children", ()) for hit in find(child, kind)]
+
+
+def test_names_of_classes_are_text_and_never_html(results, monkeypatch):
+    monkeypatch.setattr(page, "load_model", lambda: None)
+    monkeypatch.setattr(page, "comparison", lambda results: widgets.HTML())
+    shown = "".join(w.value for part in page.parts(results) for w in find(part, widgets.HTML))
+    probabilities = pd.Series([0.2, 0.8], ["cat", NASTY])
+    shown += markup.answer(results.answers, results.images[0], probabilities, NASTY)
+    shown += markup.before_and_after(results.answers, results.answers, NASTY)
+    assert "&lt;script&gt;" in shown
+    assert "<script" not in shown
+
+
+def test_a_model_that_cannot_be_used_is_said_and_not_passed_over(results, monkeypatch):
+    def load_model():
+        raise InputError("models/classifier.safetensors is damaged: run `dvc checkout`.")
+
+    monkeypatch.setattr(page, "load_model", load_model)
+    part = page.question(results)
+    find(part, widgets.Button)[0].click()
+    assert "models/classifier.safetensors is damaged" in find(part, widgets.HTML)[-1].value
+
+
+def test_of_many_classes_the_first_are_listed_and_the_others_unfold():
+    table = markup.table("Classes", [markup.row(f"class {i}", "", "") for i in range(100)])
+    assert table.index("class 11<") < table.index("<details>") < table.index("class 12<")
+    assert "88 more" in table
+    assert "and 88 more" in markup.introduction([f"class {i}" for i in range(100)])
