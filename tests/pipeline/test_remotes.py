@@ -188,6 +188,7 @@ def test_a_byte_flipped_on_the_remote_is_refused_and_nothing_is_trained_on_it(pr
     data[-1] ^= 1
     damaged.chmod(0o644)
     damaged.write_bytes(data)
+    damaged.chmod(0o444)  # as it was: DVC looks again at what can be written to
     clone = fresh_clone(producer, tmp_path / "clone")
     assert "prepared/train.safetensors" in refused(clone, "dvc", "pull", *STAGES)
     assert not (clone.path / "prepared" / "train.safetensors").exists()
