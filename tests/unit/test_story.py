@@ -1,0 +1,136 @@
+"""The sentences about a model: each number is what counting rows of predictions.csv gives."""
+
+from classifier.errors import InputError
+from classifier.story import (
+    best_and_worst_class,
+    how_often_right,
+    load_predictions,
+    most_frequent_mistake,
+    summary,
+    what_it_cannot_do,
+    when_to_believe,
+    whether_it_is_modest,
+)
+
+import pandas as pd
+import pytest
+
+CLASSES = ["cat", "dog"]
+
+
+def answers(*rows: tuple[str, str, float, int]) -> pd.DataFrame:
+    """predictions.csv with `count` images of each (label, prediction, confidence, count)."""
+    listed = [row[:3] for row in rows for _ in range(row[3])]
+    table = pd.DataFrame(listed, columns=["label", "prediction", "confidence"])
+    table.insert(0, "index", range(len(table)))
+    table.insert(1, "path", "x.png")
+    for name in CLASSES:
+        table[name] = table["confidence"].where(table["prediction"] == name, 1 - table["confidence"])
+    return table
+
+
+MIXED = answers(("cat", "cat", 0.9, 450), ("cat", "dog", 0.6, 50), ("dog", "dog", 0.9, 480), ("dog", "cat", 0.6, 20))
+
+
+def test_right_answers_are_told_as_so_many_of_a_hundred_beside_guessing():
+    sentence = how_often_right(MIXED, CLASSES)
+    assert sentence == (
+        "Of 100 images that it had never seen, it gets 93 right; guessing would get 50. Measured on 1,000 images."
+    )
+
+
+def test_fewer_than_a_hundred_images_are_counted_as_they_are():
+    sentence = how_often_right(answers(("cat", "cat", 0.9, 30), ("dog", "cat", 0.9, 10)), CLASSES)
+    assert sentence.startswith("Of 40 images that it had never seen, it gets 30 right; guessing would get 20.")
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "told"), [(999, 1, "more than 99"), (1, 999, "fewer than 1"), (500, 0, "100")]
+)
+def test_rounding_never_makes_a_model_perfect_or_hopeless(right, wrong, told):
+    table = answers(("cat", "cat", 0.9, right), ("cat", "dog", 0.9, wrong))
+    assert f"it gets {told} right" in how_often_right(table, CLASSES)
+
+
+def test_the_classes_known_best_and_least_are_named():
+    assert best_and_worst_class(MIXED) == ("It knows “dog” best (96 of 100 recognised) and “cat” least (90 of 100).")
+
+
+def test_no_class_is_called_worst_where_all_are_equal():
+    table = answers(("cat", "cat", 0.9, 5), ("dog", "dog", 0.9, 5))
+    assert best_and_worst_class(table) == "It recognises every class equally well."
+
+
+def test_the_most_frequent_mistake_has_a_direction():
+    assert most_frequent_mistake(MIXED) == (
+        "Of its 70 mistakes, the most frequent is to take “cat” for “dog”: 50 of the 500 images of “cat”."
+    )
+
+
+def test_a_model_without_mistakes_is_not_called_perfect():
+    assert most_frequent_mistake(answers(("cat", "cat", 0.9, 8))).startswith("It made no mistake on 8 images; ")
+
+
+def test_single_mistakes_make_no_pattern():
+    table = answers(("cat", "dog", 0.9, 1), ("dog", "cat", 0.9, 1))
+    assert most_frequent_mistake(table) == "It made 2 mistakes, no two of them alike."
+
+
+def test_the_lowest_confidence_that_can_be_relied_on_is_named():
+    table = answers(
+        ("cat", "cat", 0.95, 100), ("cat", "cat", 0.85, 100), ("cat", "dog", 0.75, 50), ("cat", "cat", 0.4, 50)
+    )
+    assert when_to_believe(table) == (
+        "When it is at least 80 % sure, as it is with 67 of 100 images, it is right 100 of 100 times. "
+        "When it is less than 50 % sure, it is right 50 of 50 times."
+    )
+
+
+def test_where_no_confidence_can_be_relied_on_the_highest_is_told():
+    table = answers(("cat", "cat", 0.95, 60), ("cat", "dog", 0.95, 40), ("cat", "dog", 0.65, 100))
+    assert when_to_believe(table) == (
+        "When it is at least 90 % sure, as it is with 50 of 100 images, it is right 60 of 100 times."
+    )
+
+
+def test_a_model_that_is_never_sure_is_said_to_be_so():
+    assert when_to_believe(answers(("cat", "cat", 0.4, 100))) == "It is seldom more than half sure of an answer."
+
+
+@pytest.mark.parametrize(
+    ("confidence", "told"),
+    [(0.6, "more often right than"), (0.99, "less often right than"), (0.91, "as often right as")],
+)
+def test_confidence_is_compared_with_how_often_it_is_right(confidence, told):
+    table = answers(("cat", "cat", confidence, 90), ("cat", "dog", confidence, 10))
+    assert f"right in 90 %: it is {told} it says." in whether_it_is_modest(table).replace("about ", "")
+
+
+def test_all_classes_are_named_and_very_many_are_not():
+    assert what_it_cannot_do(CLASSES).startswith("It knows only these 2 classes: “cat” and “dog”.")
+    assert "“c19” and so on." in what_it_cannot_do([f"c{i}" for i in range(100)])
+
+
+def test_the_summary_of_what_evaluate_writes_has_four_parts(tmp_path):
+    MIXED.to_csv(tmp_path / "predictions.csv", index=False)
+    parts = summary(load_predictions(tmp_path / "predictions.csv"), CLASSES)
+    assert list(parts) == ["How good it is", "Where it errs", "When to believe it", "What it cannot do"]
+    assert all(text.endswith(".") for text in parts.values())
+
+
+def test_class_names_that_look_like_numbers_or_nothing_stay_as_they_are(tmp_path):
+    MIXED.replace({"cat": "07", "dog": "nan"}).to_csv(tmp_path / "predictions.csv", index=False)
+    assert set(load_predictions(tmp_path / "predictions.csv")["label"]) == {"07", "nan"}
+
+
+@pytest.mark.parametrize("text", ["", "a,b\n1,2\n", "index,path,label,prediction,confidence,cat\n", "\0\0"])
+def test_another_table_is_refused(tmp_path, text):
+    path = tmp_path / "predictions.csv"
+    path.write_text(text)
+    with pytest.raises(InputError, match=r"predictions\.csv is not what evaluate\.py writes.*dvc repro"):
+        load_predictions(path)
+
+
+def test_a_missing_table_says_what_to_run(tmp_path):
+    with pytest.raises(InputError, match="not found: run `dvc repro`"):
+        load_predictions(tmp_path / "predictions.csv")
