@@ -59,14 +59,18 @@ def how_often_right(predictions: pd.DataFrame, classes: list[str]) -> str:
 
 def best_and_worst_class(predictions: pd.DataFrame) -> str:
     """It knows “automobile” best (96 of 100 are recognised) and “cat” least (80 of 100)."""
-    recognised = {label: _is_right(rows) for label, rows in predictions.groupby("label")}
-    by_recall = sorted(recognised, key=lambda label: recognised[label].mean())
-    worst, best = by_recall[0], by_recall[-1]
-    if recognised[worst].mean() == recognised[best].mean():
+    recall = recall_per_class(predictions)
+    best, worst = next(iter(recall)), next(reversed(recall))
+    if recall[best] == recall[worst]:
         return "It recognises every class equally well."
-    return (
-        f"It knows “{best}” best ({_of(recognised[best])} recognised) and “{worst}” least ({_of(recognised[worst])})."
-    )
+    shares = {name: _of(_is_right(predictions[predictions["label"] == name])) for name in (best, worst)}
+    return f"It knows “{best}” best ({shares[best]} recognised) and “{worst}” least ({shares[worst]})."
+
+
+def recall_per_class(predictions: pd.DataFrame) -> dict[str, float]:
+    """The share of each class's images that is recognised, the best class first."""
+    recall = _is_right(predictions).groupby(predictions["label"]).mean()
+    return recall.sort_values(ascending=False, kind="stable").to_dict()
 
 
 def most_frequent_mistake(predictions: pd.DataFrame) -> str:

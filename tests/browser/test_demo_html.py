@@ -1,0 +1,272 @@
+"""The exported page in a browser, from a file and without a network: it answers as Python does."""
+
+import io
+import shutil
+from pathlib import Path
+
+from classifier import export
+from classifier.checkpoint import load_checkpoint
+from classifier.errors import InputError
+from classifier.images import decode
+from classifier.inference import Normalize, predict_logits
+from classifier.story import load_predictions
+
+import export_demo
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parents[2]
+TOLERANCE = 1e-3  # of a probability
+
+
+@pytest.fixture(scope="session")
+def exported(finished):
+    """The finished clone of the digits, with demo.html in it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(export, "CACHE", ROOT / ".cache")  # fetched once for all tests
+        try:
+            export.fetch_runtime()
+        except InputError as error:
+            pytest.skip(str(error))
+    shutil.copytree(ROOT / ".cache", finished.path / ".cache")
+    finished.run("python", "scripts/export_demo.py")
+    return finished
+
+
+@pytest.fixture
+def demo(page, exported):
+    """The page, once the model in it is ready."""
+    page.goto((exported.path / "demo.html").as_uri())
+    page.get_by_text("The model is ready.").wait_for(timeout=60_000)
+    return page
+
+
+@pytest.fixture
+def expected(exported):
+    """A function: the probability of each class, by name, that Python gives for an image file."""
+    model, metadata = load_checkpoint(exported.path / "models" / "classifier.safetensors")
+    normalize = Normalize(metadata.mean, metadata.std, torch.device("cpu"))
+
+    def predict(data: bytes) -> dict[str, float]:
+        image = torch.tensor(decode(data, metadata.image_size))[None]
+        probabilities = predict_logits(model, image, normalize, torch.float32).softmax(1)[0].tolist()
+        return dict(zip(metadata.classes, probabilities, strict=True))
+
+    return predict
+
+
+def ask(page, *files: bytes, name: str = "image") -> list:
+    """Upload files; returns an element for each answer."""
+    payloads = [{"name": f"{name}-{i}", "mimeType": "", "buffer": data} for i, data in enumerate(files)]
+    page.locator("#files").set_input_files(payloads)
+    page.locator("#answers > div:first-child .answer").nth(len(files) - 1).wait_for(timeout=120_000)
+    return page.locator("#answers > div:first-child .answer").all()
+
+
+def read(answer) -> dict[str, float]:
+    """The probabilities that an answer lists, the highest first."""
+    bars = answer.locator(".bars li").all()
+    assert bars, answer.text_content()
+    return {bar.get_attribute("data-name"): float(bar.get_attribute("data-share")) for bar in bars}
+
+
+def assert_same(told: dict[str, float], expected: dict[str, float], tolerance: float) -> None:
+    assert max(expected, key=expected.get) == next(iter(told))
+    assert told == pytest.approx({name: expected[name] for name in told}, abs=tolerance)
+
+
+def encode(picture: Image.Image, format: str = "PNG", **options) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, format, **options)
+    return buffer.getvalue()
+
+
+def digit(width: int = 240, height: int = 320) -> Image.Image:
+    """A 7 on paper, with colours and edges everywhere, so that every error in reading or resizing tells."""
+    y, x = np.mgrid[0:height, 0:width] / max(width, height)
+    ink = ((abs(y - 0.35) < 0.05) & (abs(x - 0.4) < 0.2)) | ((abs(x + 0.5 * y - 0.75) < 0.06) & (y > 0.35) & (y < 0.9))
+    paper = np.stack([200 * x, 120 * y, 60 * (np.sin(40 * x) + 1)], 2)
+    noise = np.random.default_rng(0).integers(0, 40, (height, width, 3))
+    return Image.fromarray(np.where(ink[..., None], 235, paper + noise).clip(0, 255).astype(np.uint8))
+
+
+def rotated() -> bytes:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # lies on its side
+    return encode(digit().rotate(90, expand=True), "JPEG", quality=95, subsampling=0, exif=exif)
+
+
+def transparent() -> bytes:
+    picture = digit().convert("RGBA")
+    picture.putalpha(Image.linear_gradient("L").resize(picture.size))
+    return encode(picture)
+
+
+def animated() -> bytes:
+    return encode(digit().quantize(64), "GIF", save_all=True, append_images=[Image.new("RGB", (240, 320), "white")])
+
+
+# Pixels that the browser decodes as Pillow does to the last bit must give the same answer; elsewhere the two
+# decoders round differently, by a level or two of 255.
+LOSSLESS = {
+    "portrait": lambda: encode(digit()),
+    "landscape": lambda: encode(digit(333, 217)),
+    "tiny": lambda: encode(digit(9, 7)),
+    "the model's own size": lambda: encode(digit(16, 16)),
+    "one pixel high": lambda: encode(digit(100, 1)),
+    "grayscale": lambda: encode(digit().convert("L")),
+    "black and white": lambda: encode(digit().convert("1")),
+    "palette": lambda: encode(digit().quantize(64)),
+    "lossless WebP": lambda: encode(digit(), "WEBP", lossless=True),
+    "BMP": lambda: encode(digit(), "BMP"),
+    "animated GIF": animated,
+}
+ROUNDED = {
+    "JPEG": lambda: encode(digit(), "JPEG", quality=90),
+    "rotated by EXIF": rotated,
+    "CMYK": lambda: encode(digit().convert("CMYK"), "JPEG", quality=95),
+    "transparent": transparent,
+    "16-bit": lambda: encode(Image.fromarray(np.asarray(digit().convert("L")).astype(np.uint16) * 257)),
+}
+
+
+def test_an_image_gets_the_answer_that_python_gives(demo, expected):
+    files = {name: make() for name, make in (LOSSLESS | ROUNDED).items()}
+    for (name, data), answer in zip(files.items(), ask(demo, *files.values()), strict=True):
+        try:
+            assert_same(read(answer), expected(data), TOLERANCE if name in LOSSLESS else 0.02)
+        except AssertionError as error:
+            pytest.fail(f"{name}: {error}")
+
+
+def test_test_images_get_the_answers_that_python_gives(demo, exported, expected):
+    paths = sorted((exported.path / "data" / "test").glob("*/*.png"))
+    files = [path.read_bytes() for path in paths[:: max(1, len(paths) // 200)][:200]]
+    assert len(files) >= 150
+    for data, answer in zip(files, ask(demo, *files), strict=True):
+        assert_same(read(answer), expected(data), TOLERANCE)
+
+
+def test_fifty_megapixels_are_answered(demo, expected, tmp_path):
+    picture = digit(710, 710).resize((7100, 7100), Image.Resampling.NEAREST)
+    path = tmp_path / "large.png"
+    path.write_bytes(encode(picture, compress_level=1))
+    demo.locator("#files").set_input_files(path)
+    answer = demo.locator(".answer")
+    answer.wait_for(timeout=120_000)
+    assert_same(read(answer), expected(path.read_bytes()), TOLERANCE)
+
+
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        (b"hello, I am no image", "This is no image that the browser can read."),
+        (b"", "The file is empty."),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "This is no image that the browser can read."),
+        (encode(digit())[:40], "This is no image that the browser can read."),
+    ],
+    ids=["text", "empty", "svg", "cut off"],
+)
+def test_what_is_no_image_is_told_so_and_the_next_file_answered(demo, data, told):
+    failed, answered = ask(demo, data, encode(digit()), name="<b>mine</b>")
+    assert told in failed.text_content()
+    assert "<b>mine</b>-0" in failed.text_content()
+    assert read(answered)
+
+
+def test_the_page_works_with_the_keyboard_alone(demo):
+    demo.locator("nav a").last.focus()
+    demo.keyboard.press("Tab")
+    assert demo.evaluate("document.activeElement.id") == "files"
+    demo.keyboard.press("Tab")
+    assert demo.evaluate("document.activeElement.id") == "class"
+    demo.keyboard.press("Tab")
+    demo.keyboard.press("ArrowDown")
+    demo.keyboard.press("ArrowDown")
+    assert demo.locator("#pictures li.right:visible").count() == 0
+    assert demo.locator("#pictures li.wrong:visible").count() > 0
+
+
+def test_the_gallery_says_what_predictions_csv_says(demo, exported):
+    predictions = load_predictions(exported.path / "predictions.csv")
+    wrong = (predictions["label"] != predictions["prediction"]).sum()
+    assert f"{wrong} of all {len(predictions)} answers are wrong" in demo.locator("#gallery > p").text_content()
+    shown = demo.locator("#pictures li").all_text_contents()
+    known = {
+        f"✓ {row.prediction}{row.confidence:.1%}" if row.label == row.prediction else
+        f"✗ {row.prediction}{row.confidence:.1%}, is {row.label}"
+        for row in predictions.itertuples()
+    }  # fmt: skip
+    assert {text.replace(" %", "%") for text in shown} <= known
+
+
+# Without the model: the rest of the page works, whatever the classes are called.
+
+NAMES = ["</script><script>alert(1)</script>", 'a "quoted" & <b>bold</b> name', "猫 é", "7"]
+
+
+@pytest.fixture
+def gallery(page, tmp_path):
+    """A page without a model, with right and wrong answers of the classes NAMES."""
+    image = export_demo.data_uri(np.zeros((3, 8, 8), np.uint8))
+    pairs = [(NAMES[0], NAMES[0]), (NAMES[0], NAMES[1]), (NAMES[1], NAMES[1]), (NAMES[2], NAMES[3])]
+    data = {
+        "classes": NAMES,
+        "size": 8,
+        "accuracy": 0.5,
+        "recall": [[name, 0.5] for name in NAMES],
+        "gallery": [{"image": image, "label": a, "prediction": b, "confidence": 0.7} for a, b in pairs],
+    }
+    notes = {"gallery_note": NAMES[0], "footer": NAMES[1]}
+    path = tmp_path / "page.html"
+    path.write_text(export_demo.fill_page(NAMES[0], data, {NAMES[0]: NAMES[1]}, notes), encoding="utf-8")
+    page.goto(path.as_uri())
+    page.get_by_text("4 of 4 shown").wait_for()
+    return page
+
+
+def visible(page) -> list[str]:
+    return [image.get_attribute("alt") for image in page.locator("#pictures img:visible").all()]
+
+
+def test_the_gallery_is_filtered_by_class_and_verdict(gallery):
+    a, b, c, d = NAMES
+    assert visible(gallery) == [f"{a}, recognised", f"{a}, taken for {b}", f"{b}, recognised", f"{c}, taken for {d}"]
+    gallery.get_by_label("wrong", exact=True).check()
+    assert visible(gallery) == [f"{a}, taken for {b}", f"{c}, taken for {d}"]
+    gallery.locator("#class").select_option(label=a)
+    assert visible(gallery) == [f"{a}, taken for {b}"]
+    gallery.get_by_label("right", exact=True).check()
+    assert visible(gallery) == [f"{a}, recognised"]
+    assert gallery.locator("#count").text_content() == "1 of 4 shown"
+
+
+def test_names_are_shown_as_they_are_and_never_run(gallery):
+    assert gallery.title() == gallery.locator("h1").text_content() == NAMES[0]
+    assert gallery.locator("#class option").all_text_contents() == ["any class", *NAMES[:3]]
+    assert gallery.locator("dt").text_content() == NAMES[0]
+    assert gallery.locator("b").count() == 0
+
+
+def test_a_model_that_cannot_start_is_told_and_takes_no_files(gallery):
+    gallery.get_by_text("The model cannot run in this browser").wait_for()
+    assert gallery.locator("#files").is_disabled()
+
+
+@pytest.mark.parametrize("width", [1280, 390, 320])
+def test_nothing_is_wider_than_the_screen(gallery, width):
+    gallery.set_viewport_size({"width": width, "height": 800})
+    assert gallery.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_the_browser_forbids_the_page_to_send_anything(browser, gallery):
+    told = """() => new Promise((resolve) => {
+        addEventListener("securitypolicyviolation", (event) => resolve(event.effectiveDirective));
+        fetch("http://localhost:9/").catch(() => setTimeout(() => resolve("sent"), 500));
+    })"""
+    silent = browser.new_page()  # the browser also complains on the console
+    silent.goto(gallery.url)
+    assert silent.evaluate(told) == "connect-src"
+    silent.close()
