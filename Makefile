@@ -5,7 +5,7 @@ BIN := .venv/bin
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup demo data verify test test-fast lint bench lock clean
+.PHONY: help setup demo data verify export test test-fast lint bench lock clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -29,6 +29,9 @@ data: setup  ## download CIFAR-10 into data/, as data.dvc pins it
 
 verify: setup  ## run everything again in a temporary copy and compare the bits
 	$(BIN)/python scripts/verify.py
+
+export: setup  ## write demo.html, one file to send: results, and the model to try in a browser (needs npm)
+	$(BIN)/python scripts/export_demo.py
 
 test: setup lint  ## run all tests
 	$(PYTEST)
