@@ -63,7 +63,10 @@ function fillGallery() {
 /** Take what the export put into an element of this page: gzip, in base64. */
 async function unpack(id) {
   const element = byId(id);
-  const bytes = Uint8Array.from(atob(element.textContent), (character) => character.charCodeAt(0));
+  const text = element.textContent;
+  const bytes = Uint8Array.fromBase64 // newer and much faster
+    ? Uint8Array.fromBase64(text)
+    : Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
   element.remove(); // megabytes that nobody needs any more
   const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
   return new Response(stream).arrayBuffer();

@@ -3,7 +3,7 @@
 // the model would answer otherwise.
 
 const MAX_PIXELS = 100_000_000;
-const STRIP = 256; // rows read at a time, so that a large photo needs little memory
+const STRIP = 256; // rows or columns read at a time, so that a large photo needs little memory
 const BITS = 22; // of fractions in Pillow's fixed-point weights
 
 /** Decode a file: upright, without colour management, the first frame of an animation. Throws a sentence. */
@@ -27,38 +27,52 @@ async function decodeFile(file) {
 
 /** The square that the model sees: RGB, row by row, size * size * 3 bytes. */
 function fitToSquare(bitmap, size) {
-  const side = Math.min(bitmap.width, bitmap.height);
-  const columns = pillowWeights(bitmap.width, (bitmap.width - side) / 2, side, size);
-  const rows = pillowWeights(bitmap.height, (bitmap.height - side) / 2, side, size);
-  const [left, right] = [columns[0].start, columns[size - 1].start + columns[size - 1].weights.length];
-  const [top, bottom] = [rows[0].start, rows[size - 1].start + rows[size - 1].weights.length];
+  const { width, height } = bitmap;
+  const side = Math.min(width, height);
+  const columns = pillowWeights(width, (width - side) / 2, side, size);
+  const rows = pillowWeights(height, (height - side) / 2, side, size);
+  // Pillow 13 begins with the axis that shrinks far more; each pass rounds, so the order shows in the last bit.
+  const tall = height - size > 2 * Math.max(width - size, 0);
+  const [first, second] = tall ? [rows, columns] : [columns, rows];
+  const [along, across] = [span(first), span(second)];
 
-  const narrowed = new Uint8Array((bottom - top) * size * 3); // each row resized, not yet the columns
-  const canvas = new OffscreenCanvas(right - left, Math.min(STRIP, bottom - top));
-  const context = canvas.getContext("2d", { willReadFrequently: true });
-  context.imageSmoothingEnabled = false;
-  context.fillStyle = "white"; // shows where the image is transparent
-  for (let y = top; y < bottom; y += STRIP) {
-    const height = Math.min(STRIP, bottom - y);
-    context.fillRect(0, 0, canvas.width, canvas.height);
-    context.drawImage(bitmap, left, y, canvas.width, height, 0, 0, canvas.width, height);
-    const pixels = context.getImageData(0, 0, canvas.width, height).data;
-    for (let row = 0; row < height; row++) {
-      for (let x = 0; x < size; x++) {
-        const first = (row * canvas.width + columns[x].start - left) * 4;
-        const target = ((y - top + row) * size + x) * 3;
-        weigh(pixels, first, 4, columns[x].weights, narrowed, target);
+  const narrowed = new Uint8Array(across.length * size * 3); // lines of the second axis, resized along the first
+  for (let line = 0; line < across.length; line += STRIP) {
+    const count = Math.min(STRIP, across.length - line);
+    const pixels = tall
+      ? readPixels(bitmap, across.start + line, along.start, count, along.length)
+      : readPixels(bitmap, along.start, across.start + line, along.length, count);
+    const [step, nextLine] = tall ? [count * 4, 4] : [4, along.length * 4];
+    for (let i = 0; i < count; i++) {
+      for (let j = 0; j < size; j++) {
+        const from = i * nextLine + (first[j].start - along.start) * step;
+        weigh(pixels, from, step, first[j].weights, narrowed, ((line + i) * size + j) * 3);
       }
     }
   }
   const square = new Uint8Array(size * size * 3);
-  for (let y = 0; y < size; y++) {
-    for (let x = 0; x < size; x++) {
-      const first = ((rows[y].start - top) * size + x) * 3;
-      weigh(narrowed, first, size * 3, rows[y].weights, square, (y * size + x) * 3);
+  for (let i = 0; i < size; i++) {
+    for (let j = 0; j < size; j++) {
+      const from = ((second[i].start - across.start) * size + j) * 3;
+      weigh(narrowed, from, size * 3, second[i].weights, square, (tall ? j * size + i : i * size + j) * 3);
     }
   }
   return square;
+}
+
+/** The input pixels that `weights` (see pillowWeights) reach. */
+function span(weights) {
+  const [start, last] = [weights[0].start, weights[weights.length - 1]];
+  return { start, length: last.start + last.weights.length - start };
+}
+
+/** RGBA of a part of the image, with white where it is transparent. */
+function readPixels(bitmap, left, top, width, height) {
+  const context = new OffscreenCanvas(width, height).getContext("2d", { willReadFrequently: true });
+  context.fillStyle = "white";
+  context.fillRect(0, 0, width, height);
+  context.drawImage(bitmap, left, top, width, height, 0, 0, width, height);
+  return context.getImageData(0, 0, width, height).data;
 }
 
 /**
