@@ -126,21 +126,25 @@ function paint(square) {
 async function answerAll(files, classify) {
   const batch = make("div");
   byId("answers").prepend(batch);
-  for (const file of files) {
+  let failures = 0;
+  for (const [i, file] of files.entries()) {
+    byId("status").textContent = `Looking at image ${i + 1} of ${files.length} …`;
     const started = performance.now();
     let parts;
     try {
       parts = await answer(file, classify);
     } catch (error) {
-      const hint = make("p", { text: file.name });
-      parts = { failed: true, title: error.message, content: [hint], picture: make("span") };
+      failures += 1;
+      parts = { failed: true, title: file.name, content: [make("p", { text: error.message })], picture: make("span") };
     }
     const heading = make("h3", { text: parts.title });
     const text = make("div", { children: [heading, ...parts.content] });
     batch.append(make("article", { kind: parts.failed ? "answer failed" : "answer", children: [parts.picture, text] }));
-    byId("status").textContent = `${file.name}: ${parts.title}`;
     performance.measure("answer", { start: started });
   }
+  const one = files.length === 1 && !failures ? `: ${batch.querySelector("h3").textContent}` : "";
+  const failed = failures ? `, ${failures} could not be read` : "";
+  byId("status").textContent = `${files.length - failures} of ${files.length} answered${failed}${one}.`;
 }
 
 async function offerModel() {

@@ -120,6 +120,7 @@ def test_what_is_no_image_is_told_so_and_the_next_file_answered(demo, data, told
     assert told in failed.text_content()
     assert "<b>mine</b>-0" in failed.text_content()
     assert read(answered)
+    demo.get_by_text("1 of 2 answered, 1 could not be read.").wait_for()
 
 
 def test_the_page_works_with_the_keyboard_alone(demo):
