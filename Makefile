@@ -5,7 +5,7 @@ BIN := .venv/bin
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup demo data verify notebooks clear-notebooks present test test-fast lint bench lock clean
+.PHONY: help setup demo data verify notebooks clear-notebooks present export test test-fast lint bench lock clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 18
@@ -39,6 +39,9 @@ clear-notebooks: setup  ## remove outputs from the notebooks, before a commit
 
 present: setup  ## show the model in a browser, to people who write no code
 	$(BIN)/python scripts/present.py
+
+export: setup  ## write demo.html, one file to send: results, and the model to try in a browser (needs npm)
+	$(BIN)/python scripts/export_demo.py
 
 test: setup lint  ## run all tests
 	$(PYTEST)

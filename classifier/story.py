@@ -1,13 +1,18 @@
-"""What a model's answers for the test images amount to, in sentences for people who do not know the terms.
+"""What a model's answers for the test images amount to, in sentences for people who train none.
 
-Answers are predictions.csv as a DataFrame: a row per test image with path, label, prediction, confidence
-and a column per class.
+Every sentence can be checked by counting rows. Numbers are "90 of 100", which reads as what would happen
+with the next hundred images, or plain counts where there are fewer images than that.
 """
+
+from classifier.answers import class_names, is_right, mistakes, per_class
 
 import pandas as pd
 
+LEVELS = (0.9, 0.8, 0.7, 0.6, 0.5)  # of confidence, from which one is chosen to speak of
+RELIABLE = 0.99  # share of right answers
+FEW = 20  # images: a share of fewer says little
+NEARLY = 0.03  # confidence and accuracy that differ by less are called equal
 ALIKE = (20, 100)  # how many answers of about the same confidence are counted: at least, at most
-
 CERTAINTY = {  # what to call an answer, by the share of such answers that were right
     0.99: "almost certainly right",
     0.95: "very likely right",
@@ -17,48 +22,87 @@ CERTAINTY = {  # what to call an answer, by the share of such answers that were 
 }
 
 
-def to_answers(predictions: pd.DataFrame) -> pd.DataFrame:
-    """predictions.csv as text, the way classifier.runs reads it, with numbers where it holds numbers."""
-    return predictions.astype({"index": int} | dict.fromkeys(["confidence", *class_names(predictions)], float))
+def summary(answers: pd.DataFrame) -> dict[str, str]:
+    """A few sentences under each of three headings, in the order in which to read them."""
+    return {
+        "How good it is": f"{how_often_right(answers)} {best_and_worst_class(answers)}",
+        "Where it errs": most_frequent_mistake(answers),
+        "When to believe it": f"{when_to_believe(answers)} {whether_it_is_modest(answers)}",
+    }
 
 
-def class_names(answers: pd.DataFrame) -> list[str]:
-    """The classes, in the order of the model's outputs."""
-    columns = list(answers)
-    return columns[columns.index("confidence") + 1 :]
+def how_often_right(answers: pd.DataFrame) -> str:
+    """Of 100 images that it had never seen, it gets 90 right; guessing would get 10. Measured on 10,000 images."""
+    right = is_right(answers)
+    total = min(100, len(right))
+    return (
+        f"Of {images(total)} that it had never seen, it gets {_share(right)} right; "
+        f"guessing would get {total / len(class_names(answers)):.0f}. Measured on {images(len(right))}."
+    )
 
 
-def is_right(answers: pd.DataFrame) -> pd.Series:
-    return answers["label"] == answers["prediction"]
+def best_and_worst_class(answers: pd.DataFrame) -> str:
+    """It knows “automobile” best (96 of 100 recognised) and “cat” least (80 of 100)."""
+    recall = per_class(answers)["recall"]
+    best, worst = recall.idxmax(), recall.idxmin()
+    if recall[best] == recall[worst]:
+        return "It recognises every class equally well."
+    shares = {name: _of(is_right(answers[answers["label"] == name])) for name in (best, worst)}
+    return f"It knows “{best}” best ({shares[best]} recognised) and “{worst}” least ({shares[worst]})."
 
 
-def per_class(answers: pd.DataFrame) -> pd.DataFrame:
-    """A row per class: how many images are `right`, of how many `images`, and the quotient `recall`."""
-    table = is_right(answers).groupby(answers["label"]).agg(right="sum", images="size").reindex(class_names(answers))
-    return table.assign(recall=table["right"] / table["images"])
+def most_frequent_mistake(answers: pd.DataFrame) -> str:
+    """Of its 900 mistakes, the most frequent is to take “dog” for “cat”: 95 of the 1,000 images of “dog”."""
+    pairs = mistakes(answers)
+    if pairs.empty:
+        return f"It made no mistake on {images(len(answers))}; others will show one sooner or later."
+    total = pairs["count"].sum()
+    label, prediction, count = pairs.iloc[0]
+    if count == 1:
+        return f"It made {_mistakes(total)}, no two of them alike."
+    return (
+        f"Of its {_mistakes(total)}, the most frequent is to take “{label}” for “{prediction}”: "
+        f"{count:,} of the {images((answers['label'] == label).sum())} of “{label}”."
+    )
 
 
-def mistakes(answers: pd.DataFrame) -> pd.DataFrame:
-    """label, prediction and count of each confusion, the most frequent first."""
-    wrong = answers[~is_right(answers)]
-    counted = wrong.groupby(["label", "prediction"]).size().reset_index(name="count")
-    return counted.sort_values(["count", "label", "prediction"], ascending=[False, True, True], ignore_index=True)
+def when_to_believe(answers: pd.DataFrame) -> str:
+    """When it is at least 80 % sure, as it is with 50 of 100 images, it is right more than 99 of 100 times. …
+
+    The lowest level at which it is that reliable, or else the highest that enough images reach.
+    """
+    confidence, right = answers["confidence"], is_right(answers)
+    needed = max(FEW, len(right) / 20)
+    levels = [level for level in LEVELS if (confidence >= level).sum() >= needed]
+    if not levels:
+        return "It is seldom more than half sure of an answer."
+    reliable = [level for level in levels if right[confidence >= level].mean() >= RELIABLE]
+    level = reliable[-1] if reliable else levels[0]
+    sure = confidence >= level
+    sentence = (
+        f"When it is at least {level * 100:.0f} % sure, as it is with {_of(sure)} images, "
+        f"it is right {_of(right[sure])} times."
+    )
+    unsure = confidence < 0.5
+    if unsure.sum() >= FEW:
+        sentence += f" When it is less than 50 % sure, it is right {_of(right[unsure])} times."
+    return sentence
 
 
-def summary(answers: pd.DataFrame) -> list[str]:
-    """How good the model is, which class is hardest and what it confuses: a sentence each."""
-    right, images = int(is_right(answers).sum()), len(answers)
-    tested = f"{right:,} of the {images:,} in the test, which it had never seen"
-    sentences = [f"It gets {of_100(right, images)} images right ({tested})."]
-    if right == images:
-        return sentences
-    classes = per_class(answers)
-    worst = classes.loc[classes["recall"].idxmin()]
-    sentences.append(f"It finds {quote(worst.name)} hardest: {worst.right:.0f} of {worst.images:.0f} are right.")
-    label, prediction, count = mistakes(answers).iloc[0]
-    times = f"{count} of {classes.loc[label, 'images']:.0f} times"
-    sentences.append(f"Most often it takes {quote(label)} for {quote(prediction)}: {times}.")
-    return sentences
+def whether_it_is_modest(answers: pd.DataFrame) -> str:
+    """On average it claims 72 % and is right in 90 %: it is more often right than it says."""
+    claimed, right = answers["confidence"].mean(), is_right(answers).mean()
+    verdict = "it is more often right than it says" if right > claimed else "it is less often right than it says"
+    if abs(right - claimed) < NEARLY:
+        verdict = "it is about as often right as it says"
+    return f"On average it is {claimed * 100:.0f} % sure and right in {right * 100:.0f} %: {verdict}."
+
+
+def what_it_cannot_do(classes: list[str]) -> str:
+    """It knows only these 3 classes: “cat”, “dog” and “frog”. Whatever it is shown, it names one of them."""
+    named = [f"“{name}”" for name in classes]
+    listed = f"{', '.join(named[:-1])} and {named[-1]}" if len(named) <= 20 else f"{', '.join(named[:20])} and so on"
+    return f"It knows only these {len(classes)} classes: {listed}. Whatever it is shown, it names one of them."
 
 
 def certainty(answers: pd.DataFrame, confidence: float) -> tuple[str, str]:
@@ -94,19 +138,25 @@ def changes(before: pd.DataFrame, after: pd.DataFrame) -> list[str]:
     return [counts, verdict.get(test["verdict"], "So small a difference can be chance.")]
 
 
-def of_100(right: int, total: int) -> str:
-    """97 of 100, but never rounded to all or none of them."""
-    if right in (0, total):
-        return "all" if right else "none"
-    share = 100 * right / total
-    if not 1 <= share <= 99:
-        return "more than 99 of 100" if right > total / 2 else "fewer than 1 of 100"
-    return f"{share:.0f} of 100"
-
-
 def images(count: int) -> str:
-    return f"{count} image{'' if count == 1 else 's'}"
+    return f"{count:,} image{'' if count == 1 else 's'}"
 
 
-def quote(name: str) -> str:
-    return f"“{name}”"
+def _share(flags: pd.Series) -> str:
+    """How many of 100 are true; never "100" or "0" where there is an exception."""
+    count, total = int(flags.sum()), len(flags)
+    if total <= 100:
+        return str(count)
+    of_hundred = round(100 * count / total)
+    if of_hundred == 100 and count < total:
+        return "more than 99"
+    return "fewer than 1" if of_hundred == 0 and count else str(of_hundred)
+
+
+def _of(flags: pd.Series) -> str:
+    """90 of 100."""
+    return f"{_share(flags)} of {min(100, len(flags))}"
+
+
+def _mistakes(count: int) -> str:
+    return f"{count:,} mistake{'' if count == 1 else 's'}"

@@ -2,9 +2,11 @@
 
 import base64
 import io
+from collections.abc import Iterable
 from html import escape
 
 from classifier import story
+from classifier.answers import is_right, per_class
 
 import numpy as np
 import pandas as pd
@@ -49,16 +51,18 @@ def apology(sentence: str, hint: str = "") -> str:
 
 def track_record(answers: pd.DataFrame) -> str:
     """How good it is, in sentences and with a bar for each class, the hardest first."""
-    classes = story.per_class(answers).sort_values("recall", kind="stable")
+    classes = per_class(answers).sort_values("recall", kind="stable")
     rows = [row(c.Index, bar(c.recall), f"{c.right} of {c.images}") for c in classes.itertuples()]
-    return f"<h2>How good is it?</h2>{sentences(story.summary(answers))}" + table("Right answers per class", rows)
+    return f"<h2>How good is it?</h2>{sentences(story.summary(answers).values())}" + table(
+        "Right answers per class", rows
+    )
 
 
 def before_and_after(before: pd.DataFrame, after: pd.DataFrame, rev: str) -> str:
     """What has changed since a revision, the classes with the largest differences first."""
-    totals = [f"{story.is_right(answers).sum():,} of {len(answers):,}" for answers in (before, after)]
+    totals = [f"{is_right(answers).sum():,} of {len(answers):,}" for answers in (before, after)]
     said = [f"Right at {rev}: {totals[0]}. Right now: {totals[1]}.", *story.changes(before, after)]
-    classes = story.per_class(before).join(story.per_class(after).add_suffix("_now"), how="inner")
+    classes = per_class(before).join(per_class(after).add_suffix("_now"), how="inner")
     order = (classes["recall_now"] - classes["recall"]).abs().sort_values(ascending=False, kind="stable").index
     rows = [
         row(c.Index, bar(c.recall, "before") + bar(c.recall_now), f"{c.right} → {c.right_now} of {c.images_now}")
@@ -95,7 +99,7 @@ def bar(share: float, kind: str = "now") -> str:
     return f"<div class='bar {kind}' style='width:{share:.1%}'></div>"
 
 
-def sentences(said: list[str]) -> str:
+def sentences(said: Iterable[str]) -> str:
     return f"<ul>{''.join(f'<li>{escape(sentence)}</li>' for sentence in said)}</ul>"
 
 

@@ -7,9 +7,10 @@ from threading import Thread
 from time import sleep
 
 import markup
-from classifier import story
+from classifier.answers import PATH, is_right, to_answers
 from classifier.errors import InputError
-from results import PREDICTIONS, Results, load_model, load_results
+from classifier.story import images
+from results import Results, load_model, load_results
 
 import ipywidgets as widgets
 import numpy as np
@@ -47,7 +48,7 @@ def show() -> widgets.Widget:
 
 def modified() -> float | None:
     """When the results were written; None while a stage has not written them yet."""
-    return PREDICTIONS.stat().st_mtime if PREDICTIONS.exists() else None
+    return PATH.stat().st_mtime if PATH.exists() else None
 
 
 def parts(results: Results) -> list[widgets.Widget]:
@@ -108,7 +109,7 @@ def gallery(results: Results) -> widgets.Widget:
 
     def choose() -> pd.DataFrame:
         answers = mixed[mixed["label"] == label.value] if label.value is not None else mixed
-        right = story.is_right(answers)
+        right = is_right(answers)
         if kind.value == "wrong":
             return answers[~right].sort_values("confidence", ascending=False)
         return answers[right] if kind.value == "right" else answers
@@ -117,7 +118,7 @@ def gallery(results: Results) -> widgets.Widget:
         nonlocal shown
         answers, shown = choose(), count
         order = ", those it was most confident of first" if kind.value == "wrong" and len(answers) > 1 else ""
-        text = f"{min(count, len(answers))} of {story.images(len(answers))}{order}" if len(answers) else "no such image"
+        text = f"{min(count, len(answers))} of {images(len(answers))}{order}" if len(answers) else "no such image"
         grid.value = markup.gallery(answers.head(count), results.images)
         note.value = f"<p role='status' class='quiet'>{text}</p>"
         more.layout.display = None if count < len(answers) else "none"
@@ -135,10 +136,10 @@ def comparison(results: Results) -> widgets.Widget:
     part = widgets.HTML()
 
     def fill() -> None:
-        from classifier.runs import read_predictions  # DVC, which takes seconds
+        from classifier.predictions import read_predictions  # DVC, which takes seconds
 
         try:
-            before = story.to_answers(read_predictions(BASELINE))
+            before = to_answers(read_predictions(BASELINE))
         except InputError:
             return
         if not before.equals(results.answers):

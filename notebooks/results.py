@@ -2,17 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
-from classifier import story
+from classifier.answers import PATH, class_names, load_answers
 from classifier.errors import InputError
 from classifier.images import decode
 from classifier.prepared import split_path
 
 import numpy as np
 import pandas as pd
-
-PREDICTIONS = Path("predictions.csv")
 
 # From an image file, or uint8 [3, H, W], to the image as the model sees it and a probability for each class.
 Ask = Callable[[bytes | np.ndarray], tuple[np.ndarray, pd.Series]]
@@ -25,7 +22,7 @@ class Results:
 
     @property
     def classes(self) -> list[str]:
-        return story.class_names(self.answers)
+        return class_names(self.answers)
 
 
 def load_results() -> Results:
@@ -36,14 +33,13 @@ def load_results() -> Results:
     """
     from safetensors.numpy import load_file
 
-    for path in (PREDICTIONS, split_path("test")):
-        if not path.exists():
-            raise InputError(f"{path} not found: run `dvc repro`, or fetch results with `dvc pull`.")
-    predictions = pd.read_csv(PREDICTIONS, dtype=str, keep_default_na=False)
+    answers = load_answers()
+    if not split_path("test").exists():
+        raise InputError(f"{split_path('test')} not found: run `dvc repro`, or fetch results with `dvc pull`.")
     images = load_file(split_path("test"))["images"]
-    if len(images) != len(predictions):
-        raise InputError(f"{PREDICTIONS} is about other images than {split_path('test')}: run `dvc repro`.")
-    return Results(story.to_answers(predictions), images)
+    if len(images) != len(answers):
+        raise InputError(f"{PATH} is about other images than {split_path('test')}: run `dvc repro`.")
+    return Results(answers, images)
 
 
 def load_model() -> Ask:

@@ -12,7 +12,7 @@ import time
 import urllib.request
 from contextlib import contextmanager, suppress
 
-from tests.pipeline.conftest import Clone, copy_clone, finished, versions  # noqa: F401 (fixtures)
+from tests.pipeline.conftest import Clone, copy_clone
 
 import pandas as pd
 import pytest
@@ -46,7 +46,7 @@ def serve(clone: Clone, *options: str):
 
 
 @pytest.fixture(scope="module")
-def shown(browser, versions, tmp_path_factory):  # noqa: F811
+def shown(browser, versions, tmp_path_factory):
     """The clone that is shown, and the address of its page."""
     clone = copy_clone(versions, tmp_path_factory)
     with serve(clone) as (url, _):

@@ -2,7 +2,7 @@
 
 import sys
 
-from classifier import story
+from classifier.answers import to_answers
 from classifier.errors import InputError
 from tests.conftest import ROOT
 
@@ -26,7 +26,7 @@ def results():
     columns = ["index", "path", "label", "prediction", "confidence", "cat", NASTY]
     rows = [(0, "a", "cat", "cat", 0.9, 0.9, 0.1), (1, "b", NASTY, "cat", 0.7, 0.7, 0.3)]
     table = pd.DataFrame([*rows, (2, "c", NASTY, NASTY, 0.6, 0.4, 0.6)], columns=columns)
-    return Results(story.to_answers(table), np.zeros((3, 3, 4, 4), dtype=np.uint8))
+    return Results(to_answers(table), np.zeros((3, 3, 4, 4), dtype=np.uint8))
 
 
 def find(widget: widgets.Widget, kind: type) -> list:

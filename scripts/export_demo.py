@@ -1,0 +1,157 @@
+"""Write one HTML file to send: how good the model is, where it errs, and the model itself to try.
+
+    python scripts/export_demo.py [--out demo.html] [--images 120] [--title "Which animal is it?"]
+
+Reads models/classifier.safetensors, prepared/, predictions.csv and params.yaml. Whoever receives the file
+opens it in a browser and tries own images: nothing to install, no network, and no image leaves the machine.
+The first export fetches ONNX Runtime Web with npm into .cache/.
+"""
+
+import argparse
+import base64
+import html
+import io
+import json
+import sys
+from pathlib import Path
+from string import Template
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from classifier.answers import is_right, load_answers, per_class
+from classifier.checkpoint import PATH, Metadata, load_checkpoint, require_same_classes
+from classifier.config import load_params
+from classifier.errors import InputError, run
+from classifier.export import RUNTIME, fetch_runtime, pack, round_weights, to_onnx
+from classifier.files import atomic_write, sha256
+from classifier.inference import Normalize, predict_logits
+from classifier.plots import RIGHT, WRONG
+from classifier.prepared import load_description, load_split
+from classifier.story import summary, what_it_cannot_do
+
+import numpy as np
+import pandas as pd
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+PAGE = Path(__file__).with_name("demo_page")
+SAMPLE = 200  # test images on which 16-bit weights are tried
+TOLERANCE = 5e-4  # between probabilities: half of a tenth of a percent, the last digit that the page shows
+THUMBNAIL = 96  # pixels a side in the gallery, for models that take larger images
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=Path("demo.html"), help="the file to write (default: demo.html)")
+    parser.add_argument("--images", type=int, default=120, help="test images in the gallery, at most (default: 120)")
+    parser.add_argument("--title", default="How well does it tell images apart?", help="the page's heading")
+    arguments = parser.parse_args()
+    if not 0 <= arguments.images <= 2000:
+        raise InputError(f"--images must be between 0 and 2000, not {arguments.images}.")
+    answers = load_answers()
+    description = load_description()
+    model, metadata = load_checkpoint(PATH)
+    require_same_classes(metadata, description.classes)
+    images, labels = load_split("test", description)
+    if [description.classes[i] for i in labels] != answers["label"].tolist():
+        raise InputError("predictions.csv is not about the images in prepared/: run `dvc repro`.")
+    runtime = fetch_runtime()
+    model = choose_weights(model, metadata, images)
+    chosen = choose_images(answers, arguments.images)
+    data = {
+        "classes": metadata.classes,
+        "size": metadata.image_size,
+        "accuracy": float(is_right(answers).mean()),
+        "recall": list(per_class(answers)["recall"].sort_values(ascending=False, kind="stable").items()),
+        "gallery": [{**row, "image": data_uri(images[row["index"]].numpy())} for row in chosen.to_dict("records")],
+    }
+    said = summary(answers) | {"What it cannot do": what_it_cannot_do(metadata.classes)}
+    page = fill_page(arguments.title, data, said, notes(metadata, answers, chosen))
+    parts = {"onnx": to_onnx(model, metadata), **runtime}
+    embedded = "\n".join(f'<script type="text/plain" id="{name}">{pack(part)}</script>' for name, part in parts.items())
+    with atomic_write(arguments.out) as file:
+        file.write(page.replace("<!-- embedded -->", embedded).encode())
+    print(f"{arguments.out}: {arguments.out.stat().st_size / 1e6:.1f} MB, with {len(chosen)} test images and the model")
+
+
+def choose_weights(model: nn.Module, metadata: Metadata, images: Tensor) -> nn.Module:
+    """The model with weights of 16 bits, which halve its size, unless its answers on test images differ."""
+    sample = images[:: max(1, len(images) // SAMPLE)]
+    normalize = Normalize(metadata.mean, metadata.std, torch.device("cpu"))
+    rounded = round_weights(model)
+    exact, short = (predict_logits(m, sample, normalize, torch.float32).softmax(1) for m in (model, rounded))
+    difference = float((exact - short).abs().max())
+    same = difference <= TOLERANCE and torch.equal(exact.argmax(1), short.argmax(1))  # NaN is not the same
+    print(
+        f"weights of 16 bits change the probabilities of {len(sample)} test images by {difference:.1e} at most: "
+        + ("they are used" if same else "those of 32 bits are kept")
+    )
+    return rounded if same else model
+
+
+def choose_images(answers: pd.DataFrame, count: int) -> pd.DataFrame:
+    """Up to `count` rows: right and wrong answers of every class in turn, evenly spread over the test split."""
+    right = is_right(answers)
+    kinds = answers.assign(right=right).groupby(["label", "right"])
+    # The golden ratio's multiples are spread evenly however many of them are taken.
+    order = kinds.cumcount() * 0.6180339887498949 % 1
+    turn = order.groupby([answers["label"], right]).rank(method="first")
+    columns = ["index", "label", "prediction", "confidence"]
+    return answers.assign(turn=turn).sort_values(["turn", "index"]).head(count).sort_values("index")[columns]
+
+
+def data_uri(image: np.ndarray) -> str:
+    """A uint8 image [3, H, W]: exact, or a small JPEG where it is large."""
+    picture, buffer = Image.fromarray(image.transpose(1, 2, 0)), io.BytesIO()
+    if picture.width <= THUMBNAIL:
+        picture.save(buffer, "PNG", optimize=True)
+        kind = "png"
+    else:
+        picture.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS).save(buffer, "JPEG", quality=85)
+        kind = "jpeg"
+    return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def notes(metadata: Metadata, answers: pd.DataFrame, chosen: pd.DataFrame) -> dict[str, str]:
+    """What the gallery and the footer must add for the page to be honest."""
+    wrong, shown = (~is_right(table) for table in (answers, chosen))
+    gallery = (
+        f"{len(shown):,} of the {len(wrong):,} test images, of which the model has never seen any: {(~shown).sum()} "
+        f"answered right and {shown.sum()} wrong. Mistakes are shown more often than they happen: "
+        f"{wrong.sum():,} of all {len(wrong):,} answers are wrong."
+    )
+    views = {"flip": 2, "flip+shift": 6}.get(load_params("evaluate").tta)
+    averaged = (
+        f"In the numbers and the gallery each answer is an average over {views} views of the image; "
+        "the model in this page looks once, so its percentages differ a little. "
+        if views
+        else ""
+    )
+    footer = (
+        f"{averaged}Network {metadata.model}, {metadata.image_size} × {metadata.image_size} pixels, "
+        f"checkpoint {sha256(PATH)[:12]}. Runs with {RUNTIME}, © Microsoft, MIT licence."
+    )
+    return {"gallery_note": gallery, "footer": footer}
+
+
+def fill_page(title: str, data: dict[str, Any], story: dict[str, str], notes: dict[str, str]) -> str:
+    """The page without model and runtime. Class names may hold anything, so all text is escaped."""
+    sections = "".join(
+        f"<div><dt>{html.escape(name)}</dt><dd>{html.escape(text)}</dd></div>" for name, text in story.items()
+    )
+    # In JSON, `<` stands only in strings, where < means the same and cannot end the script.
+    as_json = json.dumps(data, ensure_ascii=False).replace("<", "\\u003c")
+    return Template((PAGE / "page.html").read_text(encoding="utf-8")).substitute(
+        title=html.escape(title),
+        style=(PAGE / "style.css").read_text(encoding="utf-8").replace("RIGHT", RIGHT).replace("WRONG", WRONG),
+        script="\n".join((PAGE / name).read_text(encoding="utf-8") for name in ("pixels.js", "app.js")),
+        data=as_json,
+        story=sections,
+        **{name: html.escape(text) for name, text in notes.items()},
+    )
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,214 @@
+"""scripts/export_demo.py: the model as ONNX, what the gallery shows, and how it ends without npm."""
+
+import base64
+import gzip
+import hashlib
+import io
+import sys
+import tarfile
+from pathlib import Path
+
+from classifier import export
+from classifier.checkpoint import Metadata
+from classifier.errors import InputError
+from classifier.export import fetch_runtime, pack, round_weights, to_onnx
+from classifier.inference import Normalize
+from classifier.models import build_model
+
+import export_demo
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+
+IMAGES = torch.randint(0, 256, (4, 3, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+
+
+def metadata(model: str) -> Metadata:
+    return Metadata(model, ["cat", "dog", "frog"], 16, [0.5, 0.4, 0.3], [0.2, 0.3, 0.4])
+
+
+def network(name: str) -> nn.Module:
+    torch.manual_seed(0)
+    model = build_model(name, 3, 16).eval()
+    with torch.no_grad():
+        for p in model.parameters():  # not the zeros and ones that networks start from
+            p.add_(0.01 * torch.randn_like(p))
+    return model
+
+
+def probabilities(model: nn.Module) -> np.ndarray:
+    normalize = Normalize(metadata("").mean, metadata("").std, torch.device("cpu"))
+    with torch.inference_mode():
+        return model(normalize(IMAGES)).softmax(1).numpy()
+
+
+@pytest.mark.slow  # PyTorch's exporter takes seconds
+@pytest.mark.parametrize("name", ["airbench_small", "resnet18"])
+def test_the_onnx_model_answers_as_the_network_does_and_takes_two_bytes_a_weight(name):
+    reference = pytest.importorskip("onnx.reference")
+    model = round_weights(network(name))
+    exported = to_onnx(model, metadata(name))
+    session = reference.ReferenceEvaluator(exported)
+    answers = [session.run(None, {session.input_names[0]: image[None].numpy()})[0][0] for image in IMAGES]
+    assert np.allclose(answers, probabilities(model), atol=1e-5)
+    weights = sum(p.numel() for p in model.parameters())
+    assert len(exported) < 2.2 * weights + 100_000
+
+
+@pytest.mark.slow
+def test_weights_that_sixteen_bits_do_not_hold_are_exported_in_full():
+    model = network("airbench_small")
+    assert len(to_onnx(model, metadata("airbench_small"))) > 4 * sum(p.numel() for p in model.parameters())
+
+
+@pytest.mark.slow
+def test_a_network_that_onnx_cannot_express_is_refused_by_name():
+    class Restless(nn.Module):
+        def forward(self, x):
+            return x.flatten(1)[:, :3] if x.sum() > 0 else x.flatten(1)[:, 3:6]
+
+    with pytest.raises(InputError, match="the network restless cannot be exported to ONNX: "):
+        to_onnx(Restless(), metadata("restless"))
+
+
+def test_rounding_leaves_the_model_itself_as_it_was():
+    model = network("airbench_small")
+    before = probabilities(model)
+    rounded = round_weights(model)
+    assert np.array_equal(probabilities(model), before)
+    assert not np.array_equal(probabilities(rounded), before)
+
+
+def test_short_weights_are_used_where_the_answers_stay_the_same(capsys):
+    model = network("airbench_small")
+    assert export_demo.choose_weights(model, metadata("airbench_small"), IMAGES) is not model
+    assert "they are used" in capsys.readouterr().out
+
+
+def test_weights_too_large_for_sixteen_bits_are_kept(capsys):
+    model = network("airbench_small")
+    with torch.no_grad():
+        model.groups[0].conv2.weight.mul_(1e6)  # the norm behind it makes up for that
+        model.groups[0].norm2.running_var.mul_(1e12)
+    assert export_demo.choose_weights(model, metadata("airbench_small"), IMAGES) is model
+    assert "those of 32 bits are kept" in capsys.readouterr().out
+
+
+def predictions() -> pd.DataFrame:
+    """300 cats and 100 dogs; every tenth answer is wrong."""
+    table = pd.DataFrame({"index": range(400), "label": ["cat"] * 300 + ["dog"] * 100, "confidence": 0.8})
+    wrong = np.where(table["label"] == "cat", "dog", "cat")
+    return table.assign(prediction=np.where(table["index"] % 10 == 0, wrong, table["label"]))
+
+
+def test_the_gallery_has_as_many_right_as_wrong_answers_of_each_class():
+    chosen = export_demo.choose_images(predictions(), 24)
+    right = chosen["label"] == chosen["prediction"]
+    assert chosen.groupby(["label", right]).size().tolist() == [6, 6, 6, 6]
+    assert chosen["index"].is_monotonic_increasing
+
+
+def test_the_gallery_is_spread_over_the_whole_test_split():
+    chosen = export_demo.choose_images(predictions(), 40)
+    cats = chosen.loc[(chosen["label"] == "cat") & (chosen["prediction"] == "cat"), "index"]
+    assert np.histogram(cats, bins=3, range=(0, 300))[0].min() >= 2
+
+
+@pytest.mark.parametrize(("count", "shown"), [(0, 0), (1, 1), (1000, 400)])
+def test_the_gallery_never_has_more_images_than_asked_for_or_than_there_are(count, shown):
+    assert len(export_demo.choose_images(predictions(), count)) == shown
+
+
+@pytest.mark.parametrize(("size", "kind"), [(32, "png"), (224, "jpeg")])
+def test_large_images_are_embedded_as_small_ones(size, kind):
+    noise = np.random.default_rng(0).integers(0, 256, (3, size, size), dtype=np.uint8)
+    uri = export_demo.data_uri(noise)
+    assert uri.startswith(f"data:image/{kind};base64,")
+    assert len(uri) < 15_000
+
+
+def test_text_cannot_leave_the_script_that_it_stands_in():
+    name = "</script><!--<script>"
+    page = export_demo.fill_page(name, {"classes": [name]}, {name: name}, {"gallery_note": name, "footer": name})
+    assert name not in page
+
+
+def test_packing_is_reversible_and_repeats_itself():
+    data = b"weights" * 1000
+    assert gzip.decompress(base64.b64decode(pack(data))) == data
+    assert pack(data) == pack(data)
+
+
+# Fetching the runtime, with a program in npm's place.
+
+
+@pytest.fixture
+def npm(workspace, monkeypatch):
+    """A function that puts a shell script in npm's place; "$4" is the folder that it must write to."""
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+    monkeypatch.setattr(export.shutil, "which", lambda name: None)
+
+    def install(script):
+        path = workspace / "npm"
+        path.write_text(f"#!/bin/sh\n{script}\n")
+        path.chmod(0o755)
+        monkeypatch.setattr(export.shutil, "which", lambda name: str(path))
+
+    return install
+
+
+def archive(path: Path) -> Path:
+    """A package with the two files that are needed."""
+    with tarfile.open(path, "w:gz") as tar:
+        for key, name in export.RUNTIME_FILES.items():
+            member = tarfile.TarInfo(f"package/dist/{name}")
+            member.size = len(key)
+            tar.addfile(member, io.BytesIO(key.encode()))
+    return path
+
+
+def test_the_runtime_is_fetched_once_and_checked(npm, workspace, monkeypatch):
+    package = archive(workspace / "package.tgz")
+    digest = base64.b64encode(hashlib.sha512(package.read_bytes()).digest()).decode()
+    monkeypatch.setattr(export, "INTEGRITY", f"sha512-{digest}")
+    npm(f'echo x >> {workspace}/calls; cp {package} "$4/{export.RUNTIME.replace("@", "-")}.tgz"')
+    assert fetch_runtime() == {"script": b"script", "wasm": b"wasm"}
+    assert fetch_runtime() == {"script": b"script", "wasm": b"wasm"}
+    assert (workspace / "calls").read_text() == "x\n"
+    assert len(list(Path(".cache").iterdir())) == 1
+
+
+def test_another_package_than_the_published_one_is_refused(npm, workspace):
+    package = archive(workspace / "package.tgz")
+    npm(f'cp {package} "$4/{export.RUNTIME.replace("@", "-")}.tgz"')
+    with pytest.raises(InputError, match=r"is not onnxruntime-web@.* as it was published: remove it"):
+        fetch_runtime()
+
+
+def test_without_npm_the_message_says_what_to_install(npm):
+    with pytest.raises(InputError, match=r"npm not found.*install Node\.js"):
+        fetch_runtime()
+
+
+def test_without_a_network_the_message_is_one_line_with_npms_reason(npm):
+    npm("echo npm error code ENOTFOUND >&2; echo npm error A complete log of this run: x.log >&2; exit 1")
+    with pytest.raises(InputError) as error:
+        fetch_runtime()
+    assert str(error.value).endswith("(is there a network?): code ENOTFOUND")
+    assert list(Path(".cache").iterdir()) == []
+
+
+def test_an_npm_that_never_answers_is_given_up(npm, monkeypatch):
+    monkeypatch.setattr(export, "TIMEOUT", 0.2)
+    npm("exec sleep 30")
+    with pytest.raises(InputError, match="did not fetch"):
+        fetch_runtime()
+
+
+@pytest.mark.parametrize("count", ["-1", "100000"])
+def test_a_gallery_of_impossible_size_is_refused_before_any_work(workspace, monkeypatch, count):
+    monkeypatch.setattr(sys, "argv", ["export_demo.py", f"--images={count}"])
+    with pytest.raises(InputError, match="--images must be between 0 and 2000"):
+        export_demo.main()
