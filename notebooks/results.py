@@ -44,23 +44,15 @@ def load_results() -> Results:
 
 def load_model() -> Ask:
     """The model as evaluate.py uses it, so that the test results hold for its answers."""
-    from classifier.checkpoint import PATH, load_checkpoint
+    from classifier.checkpoint import PATH as CHECKPOINT
     from classifier.config import load_params
-    from classifier.inference import Normalize, predict_logits
-    from classifier.reproducibility import autocast_dtype, select_device
+    from classifier.predictor import load_predictor
 
-    import torch
-
-    params, device = load_params("evaluate"), select_device()
-    model, metadata = load_checkpoint(PATH)
-    model = model.to(device)
-    normalize = Normalize(metadata.mean, metadata.std, device)
-    dtype = autocast_dtype(params.precision, device)
+    params = load_params("evaluate")
+    predict, metadata = load_predictor(CHECKPOINT, params.tta, params.precision)
 
     def ask(image: bytes | np.ndarray) -> tuple[np.ndarray, pd.Series]:
         pixels = decode(image, metadata.image_size) if isinstance(image, bytes) else image
-        batch = torch.from_numpy(pixels.copy())[None].to(device)
-        logits = predict_logits(model, batch, normalize, dtype, params.tta)[0]
-        return pixels, pd.Series(logits.cpu().double().softmax(0), metadata.classes)
+        return pixels, pd.Series(predict(pixels[None].copy())[0], metadata.classes)
 
     return ask

@@ -21,7 +21,7 @@ import argparse
 import json
 import signal
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
@@ -33,18 +33,15 @@ from classifier.reproducibility import keep_large_blocks
 
 keep_large_blocks()  # before torch allocates anything
 
-from classifier.checkpoint import Metadata, load_checkpoint
 from classifier.config import EvaluateParams
 from classifier.errors import InputError, run
 from classifier.images import decode, endings
-from classifier.inference import BATCH_SIZE, Normalize, predict_logits
-from classifier.reproducibility import autocast_dtype, make_deterministic, select_device
+from classifier.inference import BATCH_SIZE
+from classifier.predictor import Predict, load_predictor
 
 import numpy as np
-import torch
 from tqdm import tqdm
 
-Predict = Callable[[np.ndarray], np.ndarray]
 Result = tuple[Path, np.ndarray]  # an image and the probabilities of the classes, float64 [num_classes]
 
 
@@ -94,21 +91,6 @@ def find_images(given: list[Path]) -> list[Path]:
             raise InputError(f"{path}/ holds no images: no file in it ends in .jpg, .png or another image ending.")
         paths += sorted(found)
     return paths
-
-
-def load_predictor(checkpoint: str, tta: str) -> tuple[Predict, Metadata]:
-    """A function from uint8 [N, 3, H, W] to probabilities, float64 [N, num_classes], as evaluate.py computes them."""
-    model, metadata = load_checkpoint(checkpoint)
-    make_deterministic()
-    device = select_device()
-    model, dtype = model.to(device), autocast_dtype("auto", device)
-    normalize = Normalize(metadata.mean, metadata.std, device)
-
-    def predict(images: np.ndarray) -> np.ndarray:
-        logits = predict_logits(model, torch.from_numpy(images).to(device), normalize, dtype, tta)
-        return logits.cpu().double().softmax(1).numpy()
-
-    return predict, metadata
 
 
 def classify(paths: list[Path], size: int, predict: Predict, bad: list[Path]) -> Iterator[Result]:
