@@ -159,7 +159,7 @@ def test_the_gallery_says_what_predictions_csv_says(demo, exported):
 
 # Without the model: the rest of the page works, whatever the classes are called.
 
-NAMES = ["</script><script>alert(1)</script>", 'a "quoted" & <b>bold</b> name', "猫 é", "7"]
+NAMES = ["</script><script>alert(1)</script>", 'a "quoted" & <b>bold</b> ' + 20 * "long", "猫 é", "7"]
 
 
 @pytest.fixture
