@@ -94,9 +94,9 @@ def predictions(clone: Clone) -> pd.DataFrame:
 
 def test_it_opens_with_a_summary_that_agrees_with_the_metrics(opened, clone):
     accuracy = json.loads((clone.path / "metrics.json").read_text())["test"]["accuracy"]
-    count = len(predictions(clone))
     assert opened.title() == "What does the classifier see?"
-    assert opened.get_by_text(f"({round(accuracy * count)} of the {count} in the test").is_visible()
+    assert opened.get_by_text(f"it gets {100 * accuracy:.0f} right").is_visible()
+    assert opened.get_by_text(f"Measured on {len(predictions(clone))} images").is_visible()
     assert opened.get_by_role("heading", level=1).count() == 1
     assert opened.locator(".examples button").count() == 10
 
@@ -217,7 +217,7 @@ def test_it_shows_new_results_without_being_opened_again(opened, clone):
     table = pd.read_csv(io.StringIO(text), dtype=str)
     try:
         file.write_text(table.assign(prediction=table["label"]).to_csv(index=False))
-        opened.get_by_text("It gets all images right").wait_for(timeout=30_000)
+        opened.get_by_text("It made no mistake").wait_for(timeout=30_000)
     finally:
         file.write_text(text)
 

@@ -67,12 +67,16 @@ def ssh(path: Path) -> Iterator[Settings]:
 @contextmanager
 def s3(path: Path) -> Iterator[Settings]:
     import boto3
+    import requests
     from moto.server import ThreadedMotoServer
 
     server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
     server.start()
     try:
         endpoint = "http://{}:{}".format(*server.get_host_and_port())
+        # moto's servers of one process share what they hold, and whether they check keys.
+        requests.post(f"{endpoint}/moto-api/reset", timeout=10)
+        requests.post(f"{endpoint}/moto-api/reset-auth", data=b"inf", timeout=10)
         boto3.client(
             "s3", endpoint_url=endpoint, region_name="us-east-1", aws_access_key_id="test", aws_secret_access_key="test"
         ).create_bucket(Bucket="bucket")

@@ -64,7 +64,9 @@ def pulls_what_was_pushed(producer: Clone, path: Path) -> Clone:
 
 
 def objects(store: Path) -> list[Path]:
-    return [path for path in (store / "files" / "md5").rglob("*") if path.is_file()]
+    """What the remote offers; what is still being written there has a hidden name."""
+    found = (store / "files" / "md5").rglob("*")
+    return [path for path in found if path.is_file() and not path.name.startswith(".")]
 
 
 def md5(path: Path) -> str:

@@ -13,6 +13,7 @@ from typing import get_args
 import evaluate
 import prepare
 import train
+from classifier import predictor
 from classifier.config import EvaluateParams
 from classifier.errors import InputError
 from tests.conftest import COLOURS, ROOT
@@ -186,9 +187,9 @@ def test_nothing_but_bad_images_is_an_empty_list(ask, capsys):
 
 
 def test_many_images_are_held_in_memory_a_batch_at_a_time(answers, monkeypatch):
-    held, predict_logits = [], predict.predict_logits
+    held, predict_logits = [], predictor.predict_logits
     monkeypatch.setattr(
-        predict, "predict_logits", lambda m, x, *rest: held.append(len(x)) or predict_logits(m, x, *rest)
+        predictor, "predict_logits", lambda m, x, *rest: held.append(len(x)) or predict_logits(m, x, *rest)
     )
     expected = answers("data/test")
     monkeypatch.setattr(predict, "BATCH_SIZE", 5)
