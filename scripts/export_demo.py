@@ -38,7 +38,7 @@ from torch import Tensor, nn
 
 PAGE = Path(__file__).with_name("demo_page")
 SAMPLE = 200  # test images on which 16-bit weights are tried
-TOLERANCE = 5e-4  # between probabilities: half of a tenth of a percent, the last digit that the page shows
+TOLERANCE = 8e-4  # between probabilities: with what a browser adds, they stay within a tenth of a percent
 THUMBNAIL = 96  # pixels a side in the gallery, for models that take larger images
 
 
