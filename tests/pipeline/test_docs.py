@@ -23,6 +23,7 @@ def shell(tmp_path, small_dataset):
     people = {f"GIT_{who}_{what}": "test@localhost" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
     settings = {
         "HOME": str(tmp_path / "home"),
+        "PATH": f"{clone / '.venv' / 'bin'}:{os.environ['PATH']}",  # activated
         "COLUMNS": "120",
         "WANDB_MODE": "offline",
         "PYTEST_ADDOPTS": "--collect-only",  # `make test` runs this very test
