@@ -47,7 +47,7 @@ def main() -> None:
         with contextlib.redirect_stdout(io.StringIO()):
             prepare.main()
         measure_failures()
-        write_params(epochs=30)
+        write_params(epochs=150)
         measure_overhead(rounds)
 
 

@@ -49,7 +49,7 @@ class Tracker:
         self._process = None
         print(describe(report), flush=True)
 
-    def _finish_with_spare(self, report: dict[str, str]) -> dict[str, str]:
+    def _finish_with_spare(self, report: dict[str, Any]) -> dict[str, Any]:
         try:
             spare = _spawn(WANDB_MODE="offline")
         except OSError as error:
@@ -97,13 +97,13 @@ def start_run(stage: str, environment: dict[str, Any]) -> Tracker:
     return tracker
 
 
-def describe(report: dict[str, str]) -> str:
+def describe(report: dict[str, Any]) -> str:
     """What people are told of a run at its end."""
     because = f" ({report['because']})" if report.get("because") else ""
     if "url" in report:
         return f"W&B: {report['url']}"
-    if "path" in report:
-        return f"W&B: offline run{because}. `wandb sync {_shortest(report['path'])}` uploads it"
+    if "folders" in report:
+        return f"W&B: offline run{because}. `wandb sync {' '.join(map(_shortest, report['folders']))}` uploads it"
     if "disabled" in report:
         return "W&B: disabled"
     return f"W&B: this run is not tracked{because}"
@@ -127,7 +127,7 @@ def _spawn(**environment: str) -> subprocess.Popen:
     )
 
 
-def _report(process: subprocess.Popen, seconds: float, messages: bytes | None = None) -> dict[str, str]:
+def _report(process: subprocess.Popen, seconds: float, messages: bytes | None = None) -> dict[str, Any]:
     """What the process prints, or {} if it fails to within `seconds`."""
     try:
         output, _ = process.communicate(messages, timeout=seconds)

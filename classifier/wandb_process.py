@@ -13,7 +13,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
-from classifier.wandb_run import RUNS, begin_run, log_epoch, log_evaluation, write_note
+from classifier.wandb_run import RUNS, begin_run, log_epoch, log_evaluation, training_folder, write_note
 
 import wandb
 
@@ -30,7 +30,7 @@ def main() -> None:
         raise
 
 
-def track(messages: Iterator[dict[str, Any]]) -> dict[str, str]:
+def track(messages: Iterator[dict[str, Any]]) -> dict[str, Any]:
     """Make the run that the messages tell of; returns where it is, and why not online if it should be."""
     os.environ["WANDB_DIR"] = str(RUNS.parent)
     for variable in ("WANDB_DATA_DIR", "WANDB_CACHE_DIR"):  # where tables wait for their upload: the home folder else
@@ -55,11 +55,13 @@ def track(messages: Iterator[dict[str, Any]]) -> dict[str, str]:
             log_evaluation(run)
         else:
             write_note(run)
-    where = {"url": run.url} if mode == "online" else {"path": str(RUNS / f"*-{run.id}")}
+    folder = str(Path(run.dir).parent)
+    earlier = training_folder() if first["stage"] == "evaluate" else []
+    where = {"url": run.url} if mode == "online" else {"folders": [*earlier, folder]}
     try:
         run.finish(exit_code=0 if ended else 1)
     except TimeoutError:
-        where, because = {"path": str(Path(run.dir).parent)}, "the server stopped answering"
+        where, because = {"folders": [folder]}, "the server stopped answering"
     return where | {"because": because}
 
 

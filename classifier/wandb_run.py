@@ -136,7 +136,7 @@ def read_table(path: str) -> list[dict[str, str]]:
 
 
 def read_note() -> dict[str, Any]:
-    """What is noted of the run that the model was trained in: its id and its summary; nothing elsewhere."""
+    """What is noted of the run that the model was trained in: id, folder and summary; nothing elsewhere."""
     note = RUNS / "models" / sha256(MODEL)
     return json.loads(note.read_text()) if note.exists() else {}
 
@@ -144,7 +144,14 @@ def read_note() -> dict[str, Any]:
 def write_note(run: wandb.Run) -> None:
     """Note the run, for the evaluation of its model. Its summary, too: a later part of an offline run replaces it."""
     summary = {name: value for name, value in run.summary._as_dict().items() if not name.startswith("_")}
-    write_json(RUNS / "models" / sha256(MODEL), {"run": run.id, "summary": summary})
+    note = {"run": run.id, "folder": str(Path(run.dir).parent), "summary": summary}
+    write_json(RUNS / "models" / sha256(MODEL), note)
+
+
+def training_folder() -> list[str]:
+    """Where the model's training was logged, if that was offline: it has to be uploaded with the evaluation."""
+    folder = Path(read_note().get("folder", ""))
+    return [str(folder)] if folder.name.startswith("offline-run-") and folder.exists() else []
 
 
 def git(*arguments: str) -> str:

@@ -144,6 +144,14 @@ def test_an_offline_run_holds_the_same_once_it_is_synced(pipeline, capfd):
     check_run(sync(capfd.readouterr().out))
 
 
+def test_what_a_killed_evaluation_has_left_does_not_hinder_the_upload(pipeline, capfd):
+    pipeline(WANDB_MODE="offline")
+    *_, log = sorted(Path("wandb").glob("offline-run-*/*.wandb"))
+    log.write_bytes(log.read_bytes()[:7])  # its header
+    evaluate.main()
+    check_run(sync(capfd.readouterr().out))
+
+
 def test_the_evaluation_of_a_model_from_elsewhere_is_a_run_of_its_own(pipeline, capfd):
     pipeline(WANDB_MODE="offline")
     shutil.rmtree("wandb")

@@ -1,9 +1,11 @@
 """Sweeps both ways: DVC's queue and W&B's agent give every trial an experiment in DVC and a run in W&B."""
 
 import os
+import re
 import subprocess
 import sys
 
+from tests.clones import ROOT
 from tests.wandb_server import Run, WandbServer
 
 import pytest
@@ -40,6 +42,10 @@ def test_every_trial_of_a_queue_is_a_run_of_one_group(tracked):
     assert {run.group for run in runs.values()} == {tracked.run("git", "rev-parse", "HEAD")[:7]}
     assert {tag for run in runs.values() for tag in run.tags if "=" in tag} == {"seed=1", "seed=2"}
     assert all("evaluate" in run.summary and run.exitcode == 0 for run in runs.values())
+    program = re.search("```python\n(.*?)```", (ROOT / "docs" / "tracking.md").read_text(), re.DOTALL)[1]
+    header, *rows = tracked.run("python", "-c", program).splitlines()
+    assert set(header.split()) == {"run", *runs}, "docs/tracking.md reads a column for each run back"
+    assert [row.split()[0] for row in rows] == ["epoch", "1", "2"]
 
 
 def test_a_trial_of_an_agent_is_an_experiment_that_can_be_applied(tracked, monkeypatch):

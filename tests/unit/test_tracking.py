@@ -38,7 +38,7 @@ DEAF = "import time; time.sleep(30)"
 COPYING = """
 import json, os, sys
 lines = sys.stdin.read().splitlines()
-print(json.dumps({"path": os.environ["WANDB_MODE"] + str(len(lines))}))
+print(json.dumps({"folders": [os.environ["WANDB_MODE"] + str(len(lines))]}))
 """
 
 
@@ -123,8 +123,8 @@ def test_all_waits_together_are_at_most_ten_seconds():
 
 
 def test_paths_are_told_from_where_one_stands(workspace):
-    assert "`wandb sync wandb/*-1`" in tracking.describe({"path": str(workspace / "wandb" / "*-1")})
-    assert "`wandb sync /elsewhere/*-1`" in tracking.describe({"path": "/elsewhere/*-1"})
+    folders = [str(workspace / "wandb" / "offline-1"), "/elsewhere/offline-2"]
+    assert "`wandb sync wandb/offline-1 /elsewhere/offline-2`" in tracking.describe({"folders": folders})
 
 
 def test_a_run_is_called_after_its_commit_and_says_whether_files_differ_from_it(workspace, params, monkeypatch):
@@ -132,9 +132,6 @@ def test_a_run_is_called_after_its_commit_and_says_whether_files_differ_from_it(
 
     import wandb
 
-    for name in ("AUTHOR", "COMMITTER"):
-        monkeypatch.setenv(f"GIT_{name}_NAME", "test")
-        monkeypatch.setenv(f"GIT_{name}_EMAIL", "test@localhost")
     Path("params.yaml").write_text(params())
     write_json("prepared/dataset.json", {"splits": {}, "classes": []})
     for command in ("init --quiet", "add params.yaml", "commit --quiet --message start", "tag baseline"):
