@@ -31,6 +31,8 @@ function drawSummary() {
   byId("hundred").setAttribute("aria-label", `${right} squares of 100 are filled`);
   byId("hundred-text").textContent = "A hundred images: filled squares are right answers.";
   byId("recall").append(...data.recall.slice(-CHARTED).map((entry) => makeBar(...entry)));
+  const all = data.recall.length;
+  if (all > CHARTED) byId("recall").before(make("p", { text: `The ${CHARTED} of ${all} that it recognises least.` }));
 }
 
 function fillGallery() {
@@ -93,14 +95,17 @@ async function startModel() {
 /** What the model sees of an image and says of it. */
 async function answer(file, classify) {
   const bitmap = await decodeFile(file);
-  const square = fitToSquare(bitmap, data.size);
-  bitmap.close();
+  let square;
+  try {
+    square = fitToSquare(bitmap, data.size);
+  } finally {
+    bitmap.close();
+  }
   const probabilities = await classify(square);
   const ranked = data.classes.map((name, i) => [name, probabilities[i]]).sort((a, b) => b[1] - a[1]);
   const [name, share] = ranked[0];
-  const doubt = share < 0.5 ? "Not sure, perhaps " : "";
   return {
-    title: `${doubt}${name}, ${percent(share)}`,
+    title: `${name}, ${percent(share)}`,
     content: [
       make("ol", { kind: "bars", children: ranked.slice(0, SHOWN).map((entry) => makeBar(...entry)) }),
       make("p", { text: `${file.name}, as the model sees it: ${data.size} × ${data.size} pixels.` }),
@@ -149,15 +154,9 @@ async function answerAll(files, classify) {
 
 async function offerModel() {
   const [status, input, drop] = [byId("status"), byId("files"), byId("drop")];
-  let classify;
-  try {
-    classify = await startModel();
-  } catch (error) {
-    status.textContent = `The model cannot run in this browser (${error.message}). A browser from 2023 or later can.`;
-    return;
-  }
+  const model = startModel();
   let queue = Promise.resolve(); // one batch after the other
-  const take = (files) => (queue = queue.then(() => answerAll(files, classify)));
+  const take = (files) => (queue = queue.then(async () => answerAll(files, await model)).catch(() => {}));
   input.addEventListener("change", () => {
     take([...input.files]);
     input.value = ""; // so that the same file can be chosen again
@@ -168,6 +167,12 @@ async function offerModel() {
       drop.classList.toggle("over", name === "dragover");
       if (name === "drop" && event.dataTransfer.files.length) take([...event.dataTransfer.files]);
     });
+  }
+  try {
+    await model;
+  } catch (error) {
+    status.textContent = `The model cannot run in this browser (${error.message}). A browser from 2023 or later can.`;
+    return;
   }
   input.disabled = false;
   status.textContent = "The model is ready.";

@@ -19,8 +19,10 @@ async function decodeFile(file) {
   } catch {
     throw new Error("This is no image that the browser can read. JPEG, PNG, WebP and GIF work; is the file whole?");
   }
-  if (bitmap.width * bitmap.height > MAX_PIXELS) {
-    throw new Error(`${bitmap.width} × ${bitmap.height} pixels are too many: shrink the image to below 100 million.`);
+  const { width, height } = bitmap;
+  if (width * height > MAX_PIXELS) {
+    bitmap.close();
+    throw new Error(`${width} × ${height} pixels are too many: shrink the image to below 100 million.`);
   }
   return bitmap;
 }
