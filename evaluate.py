@@ -11,15 +11,14 @@ from classifier.reproducibility import keep_large_blocks
 
 keep_large_blocks()  # before torch allocates anything
 
-from classifier.checkpoint import PATH, load_checkpoint, require_same_classes
+from classifier.checkpoint import PATH, require_same_classes
 from classifier.config import load_params
 from classifier.errors import InputError, run
 from classifier.files import atomic_write, write_json
-from classifier.inference import Normalize, predict_logits
 from classifier.metrics import per_class, reliability, summarize
 from classifier.plots import image_grid
-from classifier.prepared import FOLDER, load_description, load_split
-from classifier.reproducibility import autocast_dtype, describe_environment, make_deterministic, select_device
+from classifier.predictor import Predictor
+from classifier.prepared import LISTING, list_prepared, load_description, load_split
 from classifier.tracking import start_run
 
 import numpy as np
@@ -31,28 +30,20 @@ GRID = 32  # images in each picture
 def main() -> None:
     params = load_params("evaluate")
     description = load_description()
-    model, metadata = load_checkpoint(PATH)
+    predictor = Predictor(PATH, params.tta, params.precision)
+    metadata = predictor.metadata
     require_same_classes(metadata, description.classes)
     if metadata.image_size != description.image_size:
         raise InputError(
             f"{PATH} was trained on {metadata.image_size}-pixel images, prepared/ holds {description.image_size}-pixel "
             "ones: run `dvc repro`."
         )
-    make_deterministic()
-    device = select_device()
-    model = model.to(device)
-    dtype = autocast_dtype(params.precision, device)
-    tracker = start_run("evaluate", describe_environment(device, dtype))
+    tracker = start_run("evaluate", predictor.environment)
 
-    def predict(split: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Images uint8 [N, 3, H, W], labels int64 [N] and probabilities float64 [N, num_classes] of a split."""
-        images, labels = load_split(split, description)
-        normalize = Normalize(metadata.mean, metadata.std, device)
-        logits = predict_logits(model, images.to(device), normalize, dtype, params.tta)
-        return images.numpy(), labels.numpy(), logits.cpu().double().softmax(1).numpy()
-
-    _, val_labels, val_probabilities = predict("val")
-    test_images, test_labels, test_probabilities = predict("test")
+    val_images, val_labels = (tensor.numpy() for tensor in load_split("val", description))
+    val_probabilities = predictor(val_images)
+    test_images, test_labels = (tensor.numpy() for tensor in load_split("test", description))
+    test_probabilities = predictor(test_images)
     metrics = {
         "val": summarize(val_probabilities, val_labels, metadata.classes),
         "test": summarize(test_probabilities, test_labels, metadata.classes),
@@ -71,10 +62,9 @@ def main() -> None:
 
 def list_predictions(probabilities: np.ndarray, labels: np.ndarray, classes: list[str]) -> pd.DataFrame:
     """A row per test image: index, path, label, prediction, confidence and a column per class."""
-    listed = pd.read_csv(FOLDER / "images.csv", dtype=str, keep_default_na=False)
-    paths = listed.loc[listed["split"] == "test", "path"].to_numpy()
+    paths = list_prepared("test")["path"].to_numpy()
     if len(paths) != len(labels):
-        raise InputError(f"{FOLDER}/images.csv lists {len(paths)} test images, not {len(labels)}: run `dvc repro`.")
+        raise InputError(f"{LISTING} lists {len(paths)} test images, not {len(labels)}: run `dvc repro`.")
     names = np.array(classes)
     table = pd.DataFrame(
         {

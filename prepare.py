@@ -18,7 +18,7 @@ from classifier.datasets import Dataset, Sample, open_dataset
 from classifier.errors import InputError, run
 from classifier.files import atomic_write, write_csv, write_json
 from classifier.images import decode
-from classifier.prepared import DESCRIPTION, FOLDER, SplitWriter, split_path
+from classifier.prepared import DESCRIPTION, LISTING, SplitWriter, split_path
 from classifier.splits import EXCLUDED, SPLITS, Entry, exclude_copies, hold_out, lacking
 
 import numpy as np
@@ -48,7 +48,7 @@ def main() -> None:
 
     by_split = {split: [e for e in entries if e.split == split] for split in (*SPLITS, EXCLUDED)}
     rows = ((s, i, e.path, dataset.classes[e.label], e.sha256) for s in by_split for i, e in enumerate(by_split[s]))
-    write_csv(FOLDER / "images.csv", ["split", "index", "path", "class", "sha256"], rows)
+    write_csv(LISTING, ["split", "index", "path", "class", "sha256"], rows)
     splits = {s: describe(by_split[s], dataset.classes) | {"source": sources[s], "sha256": files[s]} for s in SPLITS}
     write_json(
         DESCRIPTION,

@@ -68,7 +68,7 @@ def to_onnx(model: nn.Module, metadata: Metadata) -> bytes:
         except ImportError as error:
             raise InputError(f"the package {error.name} is missing: run `make setup`.") from None
         except Exception as error:  # the exporter raises whatever its passes raise
-            reason = str(error).strip().splitlines()[0]
+            reason = (str(error).strip() or repr(error)).splitlines()[0]
             raise InputError(f"the network {metadata.model} cannot be exported to ONNX: {reason}") from None
     _store_as_half(exported.graph)
     return exported.SerializeToString()

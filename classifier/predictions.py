@@ -1,40 +1,111 @@
-"""The predictions of two models for the same images, compared image by image."""
+"""predictions.csv, what the model answered for the test images, and what counting its rows gives.
+
+A row per test image: index, path, label, prediction, confidence and a column per class.
+"""
 
 import io
-from typing import Any
+from collections.abc import Callable
+from pathlib import Path
 
 from classifier.errors import InputError
-from classifier.runs import read_file
-from classifier.significance import mcnemar
+from classifier.prepared import FOLDER, list_prepared
 
+import numpy as np
 import pandas as pd
 
+PATH = Path("predictions.csv")
+SAMPLE = 20  # images that are enough to tell two models apart
+ROUNDING = 0.05  # between probabilities: more than another kind of machine makes, less than another model does
+TEXT = ["path", "label", "prediction"]
 
-def read_predictions(rev: str) -> pd.DataFrame:
-    """predictions.csv of a revision."""
-    return pd.read_csv(io.BytesIO(read_file(rev, "predictions.csv")), dtype=str, keep_default_na=False)
 
+def load_predictions() -> pd.DataFrame:
+    """The predictions that evaluate.py wrote.
 
-def compare_predictions(reference: str, other: str) -> dict[str, Any]:
-    """McNemar's test on the predictions.csv of two revisions, or why it cannot be done."""
+    Raises:
+        InputError: if predictions.csv is missing, empty or another table.
+    """
     try:
-        tables = [read_predictions(rev) for rev in (reference, other)]
-    except InputError as error:
-        return {"error": str(error)}
-    images = [table[["path", "label"]] for table in tables]
-    if not images[0].equals(images[1]):
-        return {"error": f"The predictions of {reference} and {other} are for different test images."}
-    return {"images": len(images[0]), **mcnemar(*tables)}
+        return parse_predictions(PATH.read_bytes(), str(PATH))
+    except FileNotFoundError:
+        raise InputError(f"{PATH} not found: run `dvc repro`, or fetch results with `dvc pull`.") from None
 
 
-def describe_predictions(found: dict[str, Any], reference: str, other: str) -> str:
-    """What compare_predictions() found, in words that name the two models as the reader knows them."""
-    if "error" in found:
-        return f"No test on single predictions: {found['error']}"
-    outcome = {"higher": f"{other} is right more often", "lower": f"{other} is right less often"}
-    return (
-        f"Of {found['images']} test images, {found['only_reference']} are classified correctly by {reference} only and "
-        f"{found['only_other']} by {other} only. McNemar's exact test: p = {found['p']:.2g}, "
-        f"{outcome.get(found['verdict'], found['verdict'])}. That is about these two models: "
-        "whether the change or the seed made the difference, only several seeds can tell."
+def parse_predictions(content: bytes, name: str) -> pd.DataFrame:
+    """The table in `content`; class names are text, also `7` and `nan`. Errors call it `name`.
+
+    Raises:
+        InputError: if it is empty or another table.
+    """
+    try:
+        table = pd.read_csv(io.BytesIO(content), dtype=str, keep_default_na=False)
+        table = table.astype({"index": int} | dict.fromkeys(["confidence", *class_names(table)], float))
+        if table[TEXT].empty:
+            raise ValueError("no rows")
+    except (ValueError, KeyError) as error:
+        raise InputError(f"{name} is not what evaluate.py writes ({error}): run `dvc repro`.") from None
+    return table
+
+
+def require_prepared(predictions: pd.DataFrame) -> None:
+    """Refuse predictions for other images than those in prepared/.
+
+    Raises:
+        InputError: if they are, or prepared/ is incomplete.
+    """
+    if list_prepared("test")["path"].tolist() != predictions["path"].tolist():
+        raise InputError(f"{PATH} is about other images than {FOLDER}/: run `dvc repro`.")
+
+
+def require_same_model(
+    predictions: pd.DataFrame, images: np.ndarray, classes: list[str], predict: Callable[[np.ndarray], np.ndarray]
+) -> None:
+    """Ask a model about some of the test images again, so that nobody shows it with the results of another.
+
+    Args:
+        predictions: the table.
+        images: uint8 [N, 3, H, W], a row's each.
+        classes: what the model tells apart.
+        predict: from such images to probabilities, float64 [n, num_classes], as `evaluate` in params.yaml wants it.
+
+    Raises:
+        InputError: if the answers differ by more than rounding.
+    """
+    sample = np.linspace(0, len(images) - 1, min(SAMPLE, len(images))).astype(int)
+    same = classes == class_names(predictions) and np.allclose(
+        predict(images[sample]), predictions.iloc[sample][classes], rtol=0, atol=ROUNDING
     )
+    if not same:
+        raise InputError(
+            f"{PATH} is not what models/classifier.safetensors says with the section `evaluate` of params.yaml: "
+            "run `dvc repro`."
+        )
+
+
+def class_names(predictions: pd.DataFrame) -> list[str]:
+    """The classes, in the order of the model's outputs."""
+    columns = list(predictions)
+    return columns[columns.index("confidence") + 1 :]
+
+
+def is_right(predictions: pd.DataFrame) -> pd.Series:
+    return predictions["label"] == predictions["prediction"]
+
+
+def same_images(a: pd.DataFrame, b: pd.DataFrame) -> bool:
+    """Whether two tables are about the same images, with the same labels: only then rows can be compared."""
+    return a[["path", "label"]].equals(b[["path", "label"]])
+
+
+def count_right(predictions: pd.DataFrame) -> pd.DataFrame:
+    """A row per class: how many images are `right`, of how many `images`, and the quotient `recall`."""
+    grouped = is_right(predictions).groupby(predictions["label"])
+    table = grouped.agg(right="sum", images="size").reindex(class_names(predictions))
+    return table.assign(recall=table["right"] / table["images"])
+
+
+def mistakes(predictions: pd.DataFrame) -> pd.DataFrame:
+    """label, prediction and count of each confusion, the most frequent first."""
+    wrong = predictions[~is_right(predictions)]
+    counted = wrong.groupby(["label", "prediction"]).size().reset_index(name="count")
+    return counted.sort_values(["count", "label", "prediction"], ascending=[False, True, True], ignore_index=True)

@@ -1,20 +1,17 @@
-"""A checkpoint as a function from images to probabilities, for whoever asks a finished model."""
+"""A checkpoint as a function from images to probabilities."""
 
-from collections.abc import Callable
 from pathlib import Path
 
-from classifier.checkpoint import Metadata, load_checkpoint
+from classifier.checkpoint import load_checkpoint
 from classifier.inference import Normalize, predict_logits
-from classifier.reproducibility import autocast_dtype, make_deterministic, select_device
+from classifier.reproducibility import autocast_dtype, describe_environment, make_deterministic, select_device
 
 import numpy as np
 import torch
 
-Predict = Callable[[np.ndarray], np.ndarray]
 
-
-def load_predictor(path: str | Path, tta: str = "none", precision: str = "auto") -> tuple[Predict, Metadata]:
-    """A function from uint8 [N, 3, H, W] to probabilities, float64 [N, num_classes], as evaluate.py computes them.
+class Predictor:
+    """The network of a checkpoint, on the device to use.
 
     Args:
         path: the checkpoint.
@@ -23,14 +20,23 @@ def load_predictor(path: str | Path, tta: str = "none", precision: str = "auto")
     Raises:
         InputError: if the file is missing, damaged or no checkpoint, or DEVICE cannot be used.
     """
-    model, metadata = load_checkpoint(path)
-    make_deterministic()
-    device = select_device()
-    model, dtype = model.to(device), autocast_dtype(precision, device)
-    normalize = Normalize(metadata.mean, metadata.std, device)
 
-    def predict(images: np.ndarray) -> np.ndarray:
-        logits = predict_logits(model, torch.from_numpy(images).to(device), normalize, dtype, tta)
+    def __init__(self, path: str | Path, tta: str = "none", precision: str = "auto"):
+        model, self.metadata = load_checkpoint(path)
+        make_deterministic()
+        self.device, self.tta = select_device(), tta
+        self.dtype = autocast_dtype(precision, self.device)
+        self.model = model.to(self.device)
+        self.normalize = Normalize(self.metadata.mean, self.metadata.std, self.device)
+
+    @property
+    def environment(self) -> dict[str, str | int]:
+        """What the last digits of the probabilities depend on."""
+        return describe_environment(self.device, self.dtype)
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        """Probabilities, float64 [N, num_classes], of images, uint8 [N, 3, H, W]."""
+        writable = np.require(images, requirements="W")  # else torch warns, although nothing writes
+        tensor = torch.from_numpy(writable).to(self.device)
+        logits = predict_logits(self.model, tensor, self.normalize, self.dtype, self.tta)
         return logits.cpu().double().softmax(1).numpy()
-
-    return predict, metadata

@@ -1,8 +1,9 @@
-"""The prepared dataset: one safetensors file per split, and dataset.json that describes them.
+"""The prepared dataset: one safetensors file per split, dataset.json that describes them, and images.csv.
 
 prepared/{train,val,test}.safetensors hold `images` uint8 [N, 3, H, W] and `labels` int64 [N];
 prepared/dataset.json holds the classes, the channel statistics of the training split and the
-SHA-256 of each file, which is checked at every load: safetensors itself would read a flipped bit.
+SHA-256 of each file, which is checked at every load: safetensors itself would read a flipped bit;
+prepared/images.csv has a row per image: split, index in it, path in data/, class, and SHA-256 of the original.
 """
 
 import hashlib
@@ -16,9 +17,11 @@ from classifier.errors import InputError
 from classifier.files import sha256
 
 import numpy as np
+import pandas as pd
 
 FOLDER = Path("prepared")
 DESCRIPTION = FOLDER / "dataset.json"
+LISTING = FOLDER / "images.csv"
 
 
 def split_path(split: str) -> Path:
@@ -90,6 +93,21 @@ def load_description() -> Description:
         raise InputError(f"{DESCRIPTION} not found: run `dvc repro` or `python prepare.py` first.") from None
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{DESCRIPTION} is damaged ({error!r}): run `dvc repro -f prepare`.") from None
+
+
+def list_prepared(split: str) -> pd.DataFrame:
+    """The rows of prepared/images.csv for a split, as text, in the order of its tensors.
+
+    Raises:
+        InputError: if it is missing or another table.
+    """
+    try:
+        listed = pd.read_csv(LISTING, dtype=str, keep_default_na=False)
+        return listed[listed["split"] == split]
+    except FileNotFoundError:
+        raise InputError(f"{LISTING} not found: run `dvc repro` or `python prepare.py` first.") from None
+    except (ValueError, KeyError) as error:
+        raise InputError(f"{LISTING} is damaged ({error!r}): run `dvc repro -f prepare`.") from None
 
 
 def load_split(split: str, description: Description) -> tuple[Any, Any]:

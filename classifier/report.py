@@ -1,4 +1,4 @@
-"""What scripts/gate.py and scripts/compare.py say, in Markdown, which reads well in a terminal and on a page."""
+"""Differences between runs in Markdown, which reads well in a terminal and on a page."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -6,9 +6,9 @@ from typing import Any
 
 from classifier.errors import InputError
 from classifier.files import atomic_write
-from classifier.predictions import compare_predictions, describe_predictions
-from classifier.runs import WORKSPACE, Run, changed_files, read_file
-from classifier.significance import is_better
+from classifier.predictions import same_images
+from classifier.runs import WORKSPACE, Run, changed_files, read_file, read_predictions
+from classifier.significance import is_better, mcnemar
 
 ABSENT = "–"
 PICTURES = {"predictions.png": "What the model says of test images", "mistakes.png": "Its worst mistakes"}
@@ -53,6 +53,30 @@ def describe_changes(base: Run | None, change: Run, params: dict[str, dict[str, 
     yield to_table(["parameter", "before", "now"], rows) if rows else "No parameter."
     if base:
         yield f"Data and code: {', '.join(changed_files(base, change)) or 'nothing'}."
+
+
+def compare_predictions(reference: str, other: str) -> dict[str, Any]:
+    """McNemar's test on the predictions.csv of two revisions, or why it cannot be done."""
+    try:
+        tables = [read_predictions(rev) for rev in (reference, other)]
+    except InputError as error:
+        return {"error": str(error)}
+    if not same_images(*tables):
+        return {"error": f"The predictions of {reference} and {other} are for different test images."}
+    return {"images": len(tables[0]), **mcnemar(*tables)}
+
+
+def describe_predictions(found: dict[str, Any], reference: str, other: str) -> str:
+    """What compare_predictions() found, in words that name the two models as the reader knows them."""
+    if "error" in found:
+        return f"No test on single predictions: {found['error']}"
+    outcome = {"higher": f"{other} is right more often", "lower": f"{other} is right less often"}
+    return (
+        f"Of {found['images']} test images, {found['only_reference']} are classified correctly by {reference} only and "
+        f"{found['only_other']} by {other} only. McNemar's exact test: p = {found['p']:.2g}, "
+        f"{outcome.get(found['verdict'], found['verdict'])}. That is about these two models: "
+        "whether the change or the seed made the difference, only several seeds can tell."
+    )
 
 
 def write_report(folder: Path, parts: list[str]) -> None:

@@ -4,10 +4,12 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain, product
+from pathlib import Path
 from string import ascii_uppercase
 from typing import Any
 
 from classifier.errors import InputError
+from classifier.predictions import PATH, parse_predictions
 
 import pandas as pd
 from dvc.api import DVCFileSystem, exp_show
@@ -49,6 +51,16 @@ class Group:
         return pd.DataFrame([run.metrics for run in self.runs], [run.seed for run in self.runs]).dropna(axis=1)
 
 
+def require_root() -> None:
+    """Refuse to work elsewhere than in the repository root, from where DVC sees all files.
+
+    Raises:
+        InputError: if the current folder is another one.
+    """
+    if not Path("dvc.yaml").is_file():
+        raise InputError("dvc.yaml not found: run from the repository root.")
+
+
 def list_revisions() -> list[str]:
     """HEAD, the finished experiments based on it in the order they were made, and the workspace."""
     try:
@@ -67,7 +79,7 @@ def read_run(rev: str) -> Run:
     Raises:
         InputError: if there is no such revision, or it has no results.
     """
-    files = DVCFileSystem(rev=None if rev == WORKSPACE else rev)
+    files = _files(rev)
     params, metrics = _load(files, rev, "params.yaml"), _load(files, rev, "metrics.json")
     stages = _load(files, rev, "dvc.lock", optional=True).get("stages", {}).values()
     recorded = chain.from_iterable(stage.get("params", {}).get("params.yaml", {}).items() for stage in stages)
@@ -96,9 +108,18 @@ def read_file(rev: str, path: str) -> bytes:
         InputError: if it is in none of them.
     """
     try:
-        return DVCFileSystem(rev=None if rev == WORKSPACE else rev).read_bytes(path)
+        return _files(rev).read_bytes(path)
     except Exception as error:  # a remote fails in whatever way its library likes
         raise InputError(f"{path} of {rev} is neither in DVC's cache nor in a remote ({error}).") from None
+
+
+def read_predictions(rev: str) -> pd.DataFrame:
+    """predictions.csv of a revision.
+
+    Raises:
+        InputError: if it is nowhere, or another table.
+    """
+    return parse_predictions(read_file(rev, str(PATH)), f"{PATH} of {rev}")
 
 
 def changed_files(reference: Run, run: Run) -> list[str]:
@@ -130,6 +151,10 @@ def group_runs(runs: list[Run]) -> tuple[list[Group], list[str]]:
                 f"kind of machine?): only {twin.rev} is counted."
             )
     return groups, notes
+
+
+def _files(rev: str) -> DVCFileSystem:
+    return DVCFileSystem(rev=None if rev == WORKSPACE else rev)
 
 
 def _load(files: DVCFileSystem, rev: str, path: str, optional: bool = False) -> dict[str, Any]:

@@ -6,6 +6,8 @@ A sample is a DataFrame with a row per run, named by its seeds, and a column per
 from functools import partial
 from typing import Literal, NamedTuple
 
+from classifier.predictions import is_right
+
 import numpy as np
 import pandas as pd
 from scipy import stats
@@ -88,7 +90,7 @@ def mcnemar(reference: pd.DataFrame, other: pd.DataFrame) -> dict[str, int | flo
 
     Only the images count that one model gets right and the other does not.
     """
-    right, other_right = (table["label"] == table["prediction"] for table in (reference, other))
+    right, other_right = is_right(reference), is_right(other)
     only_reference, only_other = int((right & ~other_right).sum()), int((~right & other_right).sum())
     decisive = only_reference + only_other
     p = float(stats.binomtest(only_other, decisive).pvalue) if decisive else 1.0

@@ -1,10 +1,10 @@
-"""What a model's answers for the test images amount to, in sentences for people who train none.
+"""What a model's answers for the test images (predictions.csv) amount to, in sentences for people who train none.
 
 Every sentence can be checked by counting rows. Numbers are "90 of 100", which reads as what would happen
 with the next hundred images, or plain counts where there are fewer images than that.
 """
 
-from classifier.answers import class_names, is_right, mistakes, per_class
+from classifier.predictions import class_names, count_right, is_right, mistakes, same_images
 
 import pandas as pd
 
@@ -35,15 +35,17 @@ def how_often_right(answers: pd.DataFrame) -> str:
     """Of 100 images that it had never seen, it gets 90 right; guessing would get 10. Measured on 10,000 images."""
     right = is_right(answers)
     total = min(100, len(right))
+    guessed = total / len(class_names(answers))
+    guessing = f"{guessed:.0f}" if guessed >= 1 else "fewer than 1"
     return (
-        f"Of {images(total)} that it had never seen, it gets {_share(right)} right; "
-        f"guessing would get {total / len(class_names(answers)):.0f}. Measured on {images(len(right))}."
+        f"Of {count_images(total)} that it had never seen, it gets {_share(right)} right; "
+        f"guessing would get {guessing}. Measured on {count_images(len(right))}."
     )
 
 
 def best_and_worst_class(answers: pd.DataFrame) -> str:
     """It knows “automobile” best (96 of 100 recognised) and “cat” least (80 of 100)."""
-    recall = per_class(answers)["recall"]
+    recall = count_right(answers)["recall"]
     best, worst = recall.idxmax(), recall.idxmin()
     if recall[best] == recall[worst]:
         return "It recognises every class equally well."
@@ -55,14 +57,14 @@ def most_frequent_mistake(answers: pd.DataFrame) -> str:
     """Of its 900 mistakes, the most frequent is to take “dog” for “cat”: 95 of the 1,000 images of “dog”."""
     pairs = mistakes(answers)
     if pairs.empty:
-        return f"It made no mistake on {images(len(answers))}; others will show one sooner or later."
+        return f"It made no mistake on {count_images(len(answers))}; others will show one sooner or later."
     total = pairs["count"].sum()
     label, prediction, count = pairs.iloc[0]
     if count == 1:
-        return f"It made {_mistakes(total)}, no two of them alike."
+        return f"It made {_mistakes(total)}" + (", no two of them alike." if total > 1 else ".")
     return (
         f"Of its {_mistakes(total)}, the most frequent is to take “{label}” for “{prediction}”: "
-        f"{count:,} of the {images((answers['label'] == label).sum())} of “{label}”."
+        f"{count:,} of the {count_images((answers['label'] == label).sum())} of “{label}”."
     )
 
 
@@ -90,7 +92,7 @@ def when_to_believe(answers: pd.DataFrame) -> str:
 
 
 def whether_it_is_modest(answers: pd.DataFrame) -> str:
-    """On average it claims 72 % and is right in 90 %: it is more often right than it says."""
+    """On average it is 72 % sure and right in 90 %: it is more often right than it says."""
     claimed, right = answers["confidence"].mean(), is_right(answers).mean()
     verdict = "it is more often right than it says" if right > claimed else "it is less often right than it says"
     if abs(right - claimed) < NEARLY:
@@ -124,11 +126,11 @@ def changes(before: pd.DataFrame, after: pd.DataFrame) -> list[str]:
     """What became of the answers for the same images, and whether that may be chance: a sentence each."""
     from classifier.significance import mcnemar  # scipy takes a second to import
 
-    if not before[["path", "label"]].equals(after[["path", "label"]]):
+    if not same_images(before, after):
         return ["It was tested on other images then, so the answers cannot be compared one by one."]
     test = mcnemar(before, after)
     fixed, broken = test["only_other"], test["only_reference"]
-    counts = f"Right now and wrong before: {images(fixed)}. Wrong now and right before: {images(broken)}."
+    counts = f"Right now and wrong before: {count_images(fixed)}. Wrong now and right before: {count_images(broken)}."
     if not fixed and not broken:
         return [counts]
     verdict = {
@@ -138,7 +140,7 @@ def changes(before: pd.DataFrame, after: pd.DataFrame) -> list[str]:
     return [counts, verdict.get(test["verdict"], "So small a difference can be chance.")]
 
 
-def images(count: int) -> str:
+def count_images(count: int) -> str:
     return f"{count:,} image{'' if count == 1 else 's'}"
 
 

@@ -75,7 +75,8 @@ class Trainer:
                 self.model.set_progress(progress)
             size = self.low_res_size if progress < self.params.low_res_share else None
             images = data.images[batch]
-            images = torch.where(mirrored[batch].view(-1, 1, 1, 1), images.flip(-1), images)
+            if mirrored is not None:
+                images = torch.where(mirrored[batch].view(-1, 1, 1, 1), images.flip(-1), images)
             losses[step], correct[step] = self.train_step(images, data.labels[batch], size)
             bar.update(len(batch))
         # Read once per epoch: reading a loss at each step would make a GPU wait at each step.
@@ -106,13 +107,14 @@ class Trainer:
         self.scaler.update()
         return loss.detach(), (logits.detach().argmax(1) == labels).float().mean()
 
-    def choose_mirrored(self, count: int, epoch: int) -> Tensor:
+    def choose_mirrored(self, count: int, epoch: int) -> Tensor | None:
         """Which of `count` images to mirror in `epoch`, bool [count]: some half of them, then the others, in turn.
 
-        So two epochs show an image both ways, which flips at random often do not (arXiv 2404.00498).
+        So two epochs show an image both ways, which flips at random often do not (arXiv 2404.00498). None if
+        `flip` is none.
         """
         if self.params.flip == "none":
-            return torch.zeros(count, dtype=torch.bool, device=self.device)
+            return None
         before_training = torch.Generator().manual_seed(step_seed(self.params.seed, -1, 0))
         return ((torch.randint(2, (count,), generator=before_training) + epoch) % 2).bool().to(self.device)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from html import escape
 
 from classifier import story
-from classifier.answers import is_right, per_class
+from classifier.predictions import count_right, is_right
 
 import numpy as np
 import pandas as pd
@@ -17,12 +17,7 @@ ROWS = 12  # classes in a table; the others unfold
 
 
 def introduction(classes: list[str]) -> str:
-    names = escape(", ".join(classes[:ROWS])) + (f" and {len(classes) - ROWS} more" if len(classes) > ROWS else "")
-    return (
-        "<h1>What does the classifier see?</h1>"
-        f"<p class='lead'>It tells {len(classes)} kinds of image apart: <b>{names}</b>. "
-        "It knows nothing else: whatever you show it, it answers with one of these.</p>"
-    )
+    return f"<h1>What does the classifier see?</h1><p class='lead'>{escape(story.what_it_cannot_do(classes))}</p>"
 
 
 def answer(answers: pd.DataFrame, pixels: np.ndarray, probabilities: pd.Series, truth: str | None = None) -> str:
@@ -31,18 +26,18 @@ def answer(answers: pd.DataFrame, pixels: np.ndarray, probabilities: pd.Series, 
     word, counted = story.certainty(answers, probabilities.max())
     known = ""
     if truth is not None:
-        known = f"<p class='right'>✓ It is {name(truth)}.</p>" if best == truth else wrong(truth)
+        known = f"<p class='right'>✓ It is {escape(truth)}.</p>" if best == truth else wrong(truth)
     rows = [row(n, bar(p), f"{p:.0%}") for n, p in probabilities.nlargest(BARS).items()]
     return (
         f"<div role='status' class='answer'><figure>{picture(pixels, 'the image as the model sees it')}"
         f"<figcaption>as the model sees it: {size} × {size} pixels</figcaption></figure>"
-        f"<div><p class='big'>{name(best)}</p>{known}<p><b>{word.capitalize()}.</b> {counted}</p></div>"
+        f"<div><p class='big'>{escape(best)}</p>{known}<p><b>{word.capitalize()}.</b> {counted}</p></div>"
         f"{table('How it weighs the possibilities', rows)}</div>"
     )
 
 
 def wrong(truth: str) -> str:
-    return f"<p class='wrong'>✗ In fact it is {name(truth)}.</p>"
+    return f"<p class='wrong'>✗ In fact it is {escape(truth)}.</p>"
 
 
 def apology(sentence: str, hint: str = "") -> str:
@@ -51,7 +46,7 @@ def apology(sentence: str, hint: str = "") -> str:
 
 def track_record(answers: pd.DataFrame) -> str:
     """How good it is, in sentences and with a bar for each class, the hardest first."""
-    classes = per_class(answers).sort_values("recall", kind="stable")
+    classes = count_right(answers).sort_values("recall", kind="stable")
     rows = [row(c.Index, bar(c.recall), f"{c.right} of {c.images}") for c in classes.itertuples()]
     return f"<h2>How good is it?</h2>{sentences(story.summary(answers).values())}" + table(
         "Right answers per class", rows
@@ -62,7 +57,7 @@ def before_and_after(before: pd.DataFrame, after: pd.DataFrame, rev: str) -> str
     """What has changed since a revision, the classes with the largest differences first."""
     totals = [f"{is_right(answers).sum():,} of {len(answers):,}" for answers in (before, after)]
     said = [f"Right at {rev}: {totals[0]}. Right now: {totals[1]}.", *story.changes(before, after)]
-    classes = per_class(before).join(per_class(after).add_suffix("_now"), how="inner")
+    classes = count_right(before).join(count_right(after).add_suffix("_now"), how="inner")
     order = (classes["recall_now"] - classes["recall"]).abs().sort_values(ascending=False, kind="stable").index
     rows = [
         row(c.Index, bar(c.recall, "before") + bar(c.recall_now), f"{c.right} → {c.right_now} of {c.images_now}")
@@ -79,7 +74,7 @@ def gallery(answers: pd.DataFrame, images: np.ndarray) -> str:
 def figure(pixels: np.ndarray, said: pd.Series) -> str:
     label, prediction = said["label"], said["prediction"]
     right = label == prediction
-    text = f"✓ {name(label)}" if right else f"✗ {name(prediction)}<br>is {name(label)}"
+    text = f"✓ {escape(label)}" if right else f"✗ {escape(prediction)}<br>is {escape(label)}"
     image = picture(pixels, f"test image {said['index']}")
     return f"<figure class='{'right' if right else 'wrong'}'>{image}<figcaption>{text}</figcaption></figure>"
 
@@ -92,7 +87,7 @@ def table(caption: str, rows: list[str]) -> str:
 
 
 def row(label: str, bars: str, value: str) -> str:
-    return f"<tr><th scope='row'>{name(label)}</th><td class='track'>{bars}</td><td class='value'>{value}</td></tr>"
+    return f"<tr><th scope='row'>{escape(label)}</th><td class='track'>{bars}</td><td class='value'>{value}</td></tr>"
 
 
 def bar(share: float, kind: str = "now") -> str:
@@ -112,6 +107,3 @@ def data_url(pixels: np.ndarray) -> str:
     buffer = io.BytesIO()
     Image.fromarray(pixels.transpose(1, 2, 0)).save(buffer, "PNG")
     return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
-
-
-name = escape

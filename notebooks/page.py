@@ -1,5 +1,6 @@
 """The page that demo.ipynb shows: what is on it, and what happens when it is used."""
 
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -7,9 +8,9 @@ from threading import Thread
 from time import sleep
 
 import markup
-from classifier.answers import PATH, is_right, to_answers
 from classifier.errors import InputError
-from classifier.story import images
+from classifier.predictions import PATH, is_right
+from classifier.story import count_images
 from results import Results, load_model, load_results
 
 import ipywidgets as widgets
@@ -39,16 +40,27 @@ def show() -> widgets.Widget:
             changed = modified()
             with suppress(InputError):  # not complete yet
                 if changed not in (None, shown):
-                    page.children = [style, *parts(load_results())]
+                    old, page.children = page.children[1:], [style, *parts(load_results())]
                     shown = changed
+                    close(old)
 
     Thread(target=follow, daemon=True).start()
     return page.add_class("page")
 
 
+def close(parts: Iterable[widgets.Widget]) -> None:
+    """Let go of widgets, which ipywidgets keeps otherwise, and all images and the model with them."""
+    for part in parts:
+        close(getattr(part, "children", ()))
+        part.close()
+
+
 def modified() -> float | None:
     """When the results were written; None while a stage has not written them yet."""
-    return PATH.stat().st_mtime if PATH.exists() else None
+    try:
+        return PATH.stat().st_mtime
+    except FileNotFoundError:
+        return None
 
 
 def parts(results: Results) -> list[widgets.Widget]:
@@ -63,7 +75,7 @@ def parts(results: Results) -> list[widgets.Widget]:
 
 def question(results: Results) -> widgets.Widget:
     """Upload an image or pick one; the model's answer appears beside it."""
-    model = ThreadPoolExecutor(1).submit(load_model)  # takes seconds, in which one can already look around
+    model = ThreadPoolExecutor(1).submit(load_model, results)  # takes seconds, in which one can already look around
     upload = widgets.FileUpload(accept="image/*", description="Choose an image file", icon="")
     answer = widgets.HTML("<p class='quiet'>The answer will appear here.</p>")
 
@@ -118,7 +130,7 @@ def gallery(results: Results) -> widgets.Widget:
         nonlocal shown
         answers, shown = choose(), count
         order = ", those it was most confident of first" if kind.value == "wrong" and len(answers) > 1 else ""
-        text = f"{min(count, len(answers))} of {images(len(answers))}{order}" if len(answers) else "no such image"
+        text = f"{min(count, len(answers))} of {count_images(len(answers))}{order}" if len(answers) else "no such image"
         grid.value = markup.gallery(answers.head(count), results.images)
         note.value = f"<p role='status' class='quiet'>{text}</p>"
         more.layout.display = None if count < len(answers) else "none"
@@ -136,10 +148,10 @@ def comparison(results: Results) -> widgets.Widget:
     part = widgets.HTML()
 
     def fill() -> None:
-        from classifier.predictions import read_predictions  # DVC, which takes seconds
+        from classifier.runs import read_predictions  # DVC, which takes seconds
 
         try:
-            before = to_answers(read_predictions(BASELINE))
+            before = read_predictions(BASELINE)
         except InputError:
             return
         if not before.equals(results.answers):

@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from classifier.answers import PATH, class_names, load_answers
 from classifier.errors import InputError
 from classifier.images import decode
+from classifier.predictions import class_names, load_predictions, require_prepared, require_same_model
 from classifier.prepared import split_path
 
 import numpy as np
@@ -31,28 +31,36 @@ def load_results() -> Results:
     Raises:
         InputError: if something is missing or does not fit together.
     """
+    from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
-    answers = load_answers()
-    if not split_path("test").exists():
-        raise InputError(f"{split_path('test')} not found: run `dvc repro`, or fetch results with `dvc pull`.")
-    images = load_file(split_path("test"))["images"]
-    if len(images) != len(answers):
-        raise InputError(f"{PATH} is about other images than {split_path('test')}: run `dvc repro`.")
-    return Results(answers, images)
+    answers = load_predictions()
+    require_prepared(answers)
+    path = split_path("test")
+    try:
+        return Results(answers, load_file(path)["images"])
+    except FileNotFoundError:
+        raise InputError(f"{path} not found: run `dvc repro`, or fetch results with `dvc pull`.") from None
+    except SafetensorError as error:
+        raise InputError(f"{path} is damaged ({error}): run `dvc repro -f prepare`.") from None
 
 
-def load_model() -> Ask:
-    """The model as evaluate.py uses it, so that the test results hold for its answers."""
+def load_model(results: Results) -> Ask:
+    """The model as evaluate.py uses it, so that the test results hold for its answers.
+
+    Raises:
+        InputError: if it cannot be used, or the results are those of another model.
+    """
     from classifier.checkpoint import PATH as CHECKPOINT
     from classifier.config import load_params
-    from classifier.predictor import load_predictor
+    from classifier.predictor import Predictor
 
     params = load_params("evaluate")
-    predict, metadata = load_predictor(CHECKPOINT, params.tta, params.precision)
+    predictor = Predictor(CHECKPOINT, params.tta, params.precision)
+    require_same_model(results.answers, results.images, predictor.metadata.classes, predictor)
 
     def ask(image: bytes | np.ndarray) -> tuple[np.ndarray, pd.Series]:
-        pixels = decode(image, metadata.image_size) if isinstance(image, bytes) else image
-        return pixels, pd.Series(predict(pixels[None].copy())[0], metadata.classes)
+        pixels = decode(image, predictor.metadata.image_size) if isinstance(image, bytes) else image
+        return pixels, pd.Series(predictor(pixels[None])[0], predictor.metadata.classes)
 
     return ask

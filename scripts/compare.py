@@ -17,9 +17,8 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from classifier.errors import InputError, run
-from classifier.predictions import compare_predictions, describe_predictions
-from classifier.report import to_table
-from classifier.runs import WORKSPACE, Group, Run, group_runs, list_revisions, read_run
+from classifier.report import compare_predictions, describe_predictions, to_table
+from classifier.runs import WORKSPACE, Group, Run, group_runs, list_revisions, read_run, require_root
 from classifier.significance import difference, is_better, mean_interval, verdicts
 
 import pandas as pd
@@ -43,8 +42,7 @@ def main() -> None:
     parser.add_argument("revs", nargs="*", metavar="REV", help="the first one's group is what others are compared with")
     parser.add_argument("--json", action="store_true", help="the same numbers as JSON")
     arguments = parser.parse_args()
-    if not Path("dvc.yaml").is_file():
-        raise InputError("dvc.yaml not found: run from the repository root.")
+    require_root()
     runs, notes = read_runs(arguments.revs)
     groups, duplicates = group_runs(runs)
     report = compare_groups(groups, notes + duplicates)

@@ -19,14 +19,15 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from classifier.answers import is_right, load_answers, per_class
-from classifier.checkpoint import PATH, Metadata, load_checkpoint, require_same_classes
+from classifier.checkpoint import PATH, Metadata, load_checkpoint
 from classifier.config import load_params
 from classifier.errors import InputError, run
 from classifier.export import RUNTIME, fetch_runtime, pack, round_weights, to_onnx
 from classifier.files import atomic_write, sha256
 from classifier.inference import Normalize, predict_logits
 from classifier.plots import RIGHT, WRONG
+from classifier.predictions import count_right, is_right, load_predictions, require_prepared, require_same_model
+from classifier.predictor import Predictor
 from classifier.prepared import load_description, load_split
 from classifier.story import summary, what_it_cannot_do
 
@@ -50,13 +51,14 @@ def main() -> None:
     arguments = parser.parse_args()
     if not 0 <= arguments.images <= 2000:
         raise InputError(f"--images must be between 0 and 2000, not {arguments.images}.")
-    answers = load_answers()
+    answers = load_predictions()
     description = load_description()
     model, metadata = load_checkpoint(PATH)
-    require_same_classes(metadata, description.classes)
-    images, labels = load_split("test", description)
-    if [description.classes[i] for i in labels] != answers["label"].tolist():
-        raise InputError("predictions.csv is not about the images in prepared/: run `dvc repro`.")
+    require_prepared(answers)
+    images, _ = load_split("test", description)
+    params = load_params("evaluate")
+    predictor = Predictor(PATH, params.tta, params.precision)
+    require_same_model(answers, images.numpy(), metadata.classes, predictor)
     runtime = fetch_runtime()
     model = choose_weights(model, metadata, images)
     chosen = choose_images(answers, arguments.images)
@@ -64,7 +66,7 @@ def main() -> None:
         "classes": metadata.classes,
         "size": metadata.image_size,
         "accuracy": float(is_right(answers).mean()),
-        "recall": list(per_class(answers)["recall"].sort_values(ascending=False, kind="stable").items()),
+        "recall": list(count_right(answers)["recall"].sort_values(ascending=False, kind="stable").items()),
         "gallery": [{**row, "image": data_uri(images[row["index"]].numpy())} for row in chosen.to_dict("records")],
     }
     said = summary(answers) | {"What it cannot do": what_it_cannot_do(metadata.classes)}
@@ -78,7 +80,7 @@ def main() -> None:
 
 def choose_weights(model: nn.Module, metadata: Metadata, images: Tensor) -> nn.Module:
     """The model with weights of 16 bits, which halve its size, unless its answers on test images differ."""
-    sample = images[:: max(1, len(images) // SAMPLE)]
+    sample = images[:: -(-len(images) // SAMPLE)]
     normalize = Normalize(metadata.mean, metadata.std, torch.device("cpu"))
     rounded = round_weights(model)
     exact, short = (predict_logits(m, sample, normalize, torch.float32).softmax(1) for m in (model, rounded))
@@ -141,7 +143,7 @@ def fill_page(title: str, data: dict[str, Any], story: dict[str, str], notes: di
     sections = "".join(
         f"<div><dt>{html.escape(name)}</dt><dd>{html.escape(text)}</dd></div>" for name, text in story.items()
     )
-    # In JSON, `<` stands only in strings, where < means the same and cannot end the script.
+    # In JSON, `<` stands only in strings, where `\u003c` means the same and cannot end the script.
     as_json = json.dumps(data, ensure_ascii=False).replace("<", "\\u003c")
     return Template((PAGE / "page.html").read_text(encoding="utf-8")).substitute(
         title=html.escape(title),

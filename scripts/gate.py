@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from classifier.errors import InputError, nearest, run
 from classifier.pipeline import LOCK, changed_inputs, missing_on_remote
 from classifier.report import describe_changes, describe_metrics, write_report
-from classifier.runs import WORKSPACE, Run, read_run
+from classifier.runs import WORKSPACE, Run, read_run, require_root
 from classifier.significance import is_better
 
 from dvc.exceptions import DvcException
@@ -45,6 +45,7 @@ def main() -> None:
     if not 0 <= arguments.margin < float("inf"):
         raise InputError(f"--margin must be 0 or greater, not {arguments.margin}.")
     metrics = arguments.metrics or [METRIC]
+    require_root()
     name, commit = find_base([arguments.base] if arguments.base else MAIN)
     change, (base, notes) = read_run(WORKSPACE), read_base(commit)
     try:

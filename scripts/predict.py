@@ -37,7 +37,7 @@ from classifier.config import EvaluateParams
 from classifier.errors import InputError, run
 from classifier.images import decode, endings
 from classifier.inference import BATCH_SIZE
-from classifier.predictor import Predict, load_predictor
+from classifier.predictor import Predictor
 
 import numpy as np
 from tqdm import tqdm
@@ -48,12 +48,12 @@ Result = tuple[Path, np.ndarray]  # an image and the probabilities of the classe
 def main() -> None:
     arguments = parse_arguments()
     paths = find_images(arguments.images)
-    predict, metadata = load_predictor(arguments.checkpoint, arguments.tta)
-    classes = metadata.classes
+    predictor = Predictor(arguments.checkpoint, arguments.tta)
+    classes = predictor.metadata.classes
     if arguments.top is not None and not 1 <= arguments.top <= len(classes):
         raise InputError(f"--top must be between 1 and {len(classes)}, the number of classes, not {arguments.top}.")
     bad: list[Path] = []
-    results = classify(paths, metadata.image_size, predict, bad)
+    results = classify(paths, predictor, bad)
     if arguments.json:
         print_json(results, classes, arguments.top)
     else:
@@ -93,11 +93,12 @@ def find_images(given: list[Path]) -> list[Path]:
     return paths
 
 
-def classify(paths: list[Path], size: int, predict: Predict, bad: list[Path]) -> Iterator[Result]:
+def classify(paths: list[Path], predictor: Predictor, bad: list[Path]) -> Iterator[Result]:
     """Read and classify batch by batch, so that memory does not grow with the number of images.
 
-    What cannot be read is named on stderr, and added to `bad`.
+    Yields a result for each image; what cannot be read is named on stderr and added to `bad` instead.
     """
+    size = predictor.metadata.image_size
     hidden = sys.stdout.isatty() or None  # where the rows themselves are the progress, or nobody watches
     waiting = iter(tqdm(paths, unit=" images", disable=hidden, leave=False))
     with ThreadPoolExecutor() as pool:
@@ -111,7 +112,7 @@ def classify(paths: list[Path], size: int, predict: Predict, bad: list[Path]) ->
                     good.append((path, image))
             if good:
                 names, images = zip(*good, strict=True)
-                yield from zip(names, predict(np.stack(images)), strict=True)
+                yield from zip(names, predictor(np.stack(images)), strict=True)
 
 
 def read(path: Path, size: int) -> np.ndarray | str:

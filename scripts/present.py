@@ -33,7 +33,8 @@ def main() -> None:
     if arguments.share:
         print("Whoever has the URL with the token can open the page, and nothing is encrypted: docs/presenting.md")
     # Where Voilà looks for templates, before all other places.
-    os.environ["JUPYTER_PATH"] = os.pathsep.join([str(ROOT / "notebooks"), os.environ.get("JUPYTER_PATH", "")])
+    paths = [str(ROOT / "notebooks"), os.environ.get("JUPYTER_PATH")]
+    os.environ["JUPYTER_PATH"] = os.pathsep.join(filter(None, paths))
     serve(arguments.port, arguments.share, not arguments.no_browser)
 
 

@@ -23,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from classifier.errors import InputError, run
 from classifier.pipeline import DATA, LOCK, changed_inputs, find_data, stages
+from classifier.runs import require_root
 
 import yaml
 from dvc.config import Config
@@ -54,6 +55,7 @@ class Row(NamedTuple):
 
 def main() -> None:
     argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
+    require_root()
     for number in SIGNALS:
         if signal.getsignal(number) != signal.SIG_IGN:  # as SIGHUP is under nohup
             signal.signal(number, stop)

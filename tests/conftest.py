@@ -1,6 +1,7 @@
 """What several test files share: a folder to run stages in, small datasets and a valid params.yaml."""
 
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -9,11 +10,16 @@ import pytest
 import yaml
 from PIL import Image
 
+pytest_plugins = ["tests.clones"]
+
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "scripts"))
 
 os.environ["WANDB_MODE"] = "disabled"  # a test that wants a run says so
 os.environ["WANDB_ERROR_REPORTING"] = "false"
+for role in ("AUTHOR", "COMMITTER"):
+    os.environ |= {f"GIT_{role}_NAME": "test", f"GIT_{role}_EMAIL": "test@localhost"}
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it, as would what it starts
 
 COLOURS = {"cat": (200, 60, 40), "dog": (60, 180, 70), "frog": (50, 70, 210)}
 
@@ -39,6 +45,11 @@ TINY = {
     },
     "evaluate": {"tta": "none"},
 }
+
+
+def pytest_collection_modifyitems(items):
+    """The longest tests first, so that no worker is left alone with one at the end."""
+    items.sort(key=lambda item: item.path.name != "test_docs.py")
 
 
 @pytest.hookimpl(wrapper=True)

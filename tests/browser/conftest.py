@@ -2,8 +2,6 @@
 
 import shutil
 
-from tests.pipeline.conftest import finished, versions  # noqa: F401 (fixtures)
-
 import pytest
 
 FLAGS = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "

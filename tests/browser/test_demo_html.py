@@ -5,15 +5,14 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from classifier import export
-from classifier.answers import to_answers
 from classifier.checkpoint import load_checkpoint
 from classifier.errors import InputError
 from classifier.images import decode
 from classifier.inference import Normalize, predict_logits
+from classifier.predictions import parse_predictions
 
 import export_demo
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from PIL import Image
@@ -145,7 +144,7 @@ def test_the_page_works_with_the_keyboard_alone(demo):
 
 
 def test_the_gallery_says_what_predictions_csv_says(demo, exported):
-    predictions = to_answers(pd.read_csv(exported.path / "predictions.csv", dtype=str, keep_default_na=False))
+    predictions = parse_predictions((exported.path / "predictions.csv").read_bytes(), "predictions.csv")
     wrong = (predictions["label"] != predictions["prediction"]).sum()
     assert f"{wrong} of all {len(predictions)} answers are wrong" in demo.locator("#gallery > p").text_content()
     shown = demo.locator("#pictures li").all_text_contents()
@@ -208,6 +207,15 @@ def test_names_are_shown_as_they_are_and_never_run(gallery):
 def test_a_model_that_cannot_start_is_told_and_takes_no_files(gallery):
     gallery.get_by_text("The model cannot run in this browser").wait_for()
     assert gallery.locator("#files").is_disabled()
+
+
+def test_a_file_dropped_before_there_is_a_model_does_not_replace_the_page(gallery):
+    prevented = """() => ["dragover", "drop"].map((name) => {
+        const event = new DragEvent(name, { bubbles: true, cancelable: true, dataTransfer: new DataTransfer() });
+        document.body.dispatchEvent(event);
+        return event.defaultPrevented;
+    })"""
+    assert gallery.evaluate(prevented) == [True, True]
 
 
 @pytest.mark.parametrize("width", [1280, 390, 320])

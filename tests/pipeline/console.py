@@ -11,6 +11,8 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import NamedTuple
 
+from tests.clones import Clone
+
 # A piece of expected output, and what may be printed in its place.
 PIECES = {
     "…": ".*?",
@@ -60,17 +62,8 @@ class Shell:
 
     END = "--- end of command ---"
 
-    def __init__(self, folder: Path, environment: dict[str, str]):
-        self.process = subprocess.Popen(
-            ["bash", "--noprofile", "--norc"],
-            cwd=folder,
-            env=environment,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
+    def __init__(self, clone: Clone):
+        self.process = clone.start("bash", "--noprofile", "--norc", stdin=subprocess.PIPE)
 
     def run(self, command: str) -> tuple[str, int]:
         """What a command prints, and its exit status."""

@@ -2,9 +2,9 @@
 
 import json
 
-import pytest
+from tests.clones import Clone, copy_clone
 
-from .conftest import Clone, copy_clone
+import pytest
 
 pytestmark = pytest.mark.slow
 

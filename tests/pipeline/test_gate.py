@@ -10,12 +10,13 @@ import sys
 from pathlib import Path
 
 from classifier.errors import InputError
+from tests.clones import ROOT, Clone, copy_clone
 
 import gate
 import pytest
 import yaml
 
-from .conftest import ROOT, Clone, copy_clone
+from .remotes import closed_port
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:_NoneStep:DeprecationWarning")]  # dvc's own
 
@@ -27,16 +28,12 @@ def change(versions, tmp_path_factory) -> Clone:
     """A branch that is ready to be merged into main, with a remote of its own: a test may spoil both."""
     clone = copy_clone(versions, tmp_path_factory)
     shutil.copytree(versions.path.parent / "remote", remote(clone))
-    use_remote(clone, remote(clone))
+    clone.use_remote(remote(clone))
     return clone
 
 
 def remote(clone: Clone) -> Path:
     return clone.path.parent / "remote"
-
-
-def use_remote(clone: Clone, url: Path | str) -> None:
-    clone.run("dvc", "remote", "modify", "--local", "storage", "url", str(url))
 
 
 def ask(clone: Clone, *arguments: str) -> tuple[bool, list[str], str]:
@@ -97,7 +94,7 @@ def test_a_good_change_passes_and_its_report_has_the_numbers_and_pictures(change
 
 
 def test_a_clone_without_a_cache_comes_to_the_same_report(change, fresh):
-    use_remote(fresh, remote(change))
+    fresh.use_remote(remote(change))
     (_, _, here), (passed, _, there) = ask(change), ask(fresh, "--report", "report")
     assert passed
     assert there == here.replace("Compared with main", "Compared with origin/main")
@@ -114,7 +111,7 @@ def test_a_clone_without_a_cache_comes_to_the_same_report(change, fresh):
     ],
 )
 def test_results_that_were_not_made_anew_do_not_pass(fresh, versions, file, old, new, named):
-    use_remote(fresh, remote(versions))
+    fresh.use_remote(remote(versions))
     fresh.edit(file, old, new)
     passed, findings, _ = ask(fresh)
     assert not passed
@@ -139,7 +136,7 @@ def test_what_is_missing_on_the_remote_is_named(change, fresh, lost):
     content = path.read_bytes()
     (stored,) = (file for file in remote(change).rglob("*") if file.is_file() and file.read_bytes() == content)
     stored.unlink()
-    use_remote(fresh, remote(change))
+    fresh.use_remote(remote(change))
     for clone in (change, fresh):
         passed, findings, _ = ask(clone)
         assert not passed
@@ -150,12 +147,13 @@ def test_what_is_missing_on_the_remote_is_named(change, fresh, lost):
     ("url", "message"),
     [
         ("/nonexistent/folder", "The remote `storage` holds nothing of this, or cannot be reached"),
-        ("http://127.0.0.1:9/", "The remote `storage` holds nothing of this, or cannot be reached"),
-        ("ssh://127.0.0.1:9/folder", "The remote `storage` does not say what it holds: [Errno 111]"),
+        ("http://127.0.0.1:{port}/", "The remote `storage` holds nothing of this, or cannot be reached"),
+        ("ssh://127.0.0.1:{port}/folder", "The remote `storage` does not say what it holds: "),
     ],
 )
 def test_a_remote_that_cannot_be_reached_is_one_finding_among_others(change, url, message):
-    use_remote(change, url)
+    with closed_port() as port:
+        change.use_remote(url.format(port=port))
     change.edit("params.yaml", "tta: none", "tta: flip")
     passed, findings, report = ask(change)
     assert not passed
@@ -220,7 +218,7 @@ def run_workflow(clone: Clone, summary: Path) -> dict[str, int]:
 
 
 def test_the_steps_of_the_workflow_run_and_write_what_it_uploads(versions, fresh, tmp_path):
-    use_remote(fresh, remote(versions))
+    fresh.use_remote(remote(versions))
     summary = tmp_path / "summary.md"
     assert run_workflow(fresh, summary) == {"Gate": 0, "Plots before and after": 0}
     assert summary.read_text().startswith("# Gate passed\n")
@@ -231,7 +229,7 @@ def test_the_steps_of_the_workflow_run_and_write_what_it_uploads(versions, fresh
 
 
 def test_the_workflow_fails_where_the_gate_does(versions, fresh, tmp_path):
-    use_remote(fresh, remote(versions))
+    fresh.use_remote(remote(versions))
     fresh.edit("params.yaml", "tta: none", "tta: flip")
     summary = tmp_path / "summary.md"
     assert run_workflow(fresh, summary)["Gate"] == 1

@@ -5,19 +5,36 @@ import signal
 import subprocess
 import time
 
-import pytest
+from tests.clones import Clone, copy_clone
 
-from .conftest import Clone
+import pytest
 
 pytestmark = pytest.mark.slow
 
 
+def train_longer(clone: Clone) -> Clone:
+    """Set more epochs, so that a training is still at work when it is stopped after the first."""
+    clone.edit("params.yaml", "epochs: 2", "epochs: 6")
+    clone.commit("more epochs")
+    return clone
+
+
 @pytest.fixture
 def own(own) -> Clone:
-    """With more epochs, so that a training is still at work when it is stopped after the first."""
-    own.edit("params.yaml", "epochs: 2", "epochs: 6")
-    own.commit("more epochs")
-    return own
+    return train_longer(own)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(finished, tmp_path_factory) -> str:
+    """What dvc.lock records of a run with seed 1 that nothing disturbs."""
+    clone = train_longer(copy_clone(finished, tmp_path_factory))
+    clone.edit("params.yaml", "train:\n  seed: 0", "train:\n  seed: 1")
+    clone.run("dvc", "repro")
+    return lock(clone)
+
+
+def lock(clone: Clone) -> str:
+    return (clone.path / "dvc.lock").read_text()
 
 
 def stop_after_an_epoch(clone: Clone, *command: str) -> tuple[subprocess.Popen, int]:
@@ -37,23 +54,16 @@ def kill_all(dvc: subprocess.Popen) -> None:
     dvc.communicate()
 
 
-def reproduces_itself(clone: Clone) -> bool:
-    """Whether an undisturbed run writes what dvc.lock records."""
-    lock = (clone.path / "dvc.lock").read_text()
-    clone.run("dvc", "repro", "--force", "--single-item", "train")
-    return (clone.path / "dvc.lock").read_text() == lock
-
-
-def test_after_a_crash_of_everything_repro_goes_on(own):
+def test_after_a_crash_of_everything_repro_goes_on(own, undisturbed):
     own.edit("params.yaml", "train:\n  seed: 0", "train:\n  seed: 1")
     dvc, _ = stop_after_an_epoch(own, "dvc", "repro")
     kill_all(dvc)
     assert "going on after epoch " in own.run("dvc", "repro")
-    assert reproduces_itself(own)
+    assert lock(own) == undisturbed
 
 
-def test_after_a_crash_of_dvc_alone_a_second_training_refuses_and_names_the_first(own):
-    own.edit("params.yaml", "train:\n  seed: 0", "train:\n  seed: 2")
+def test_after_a_crash_of_dvc_alone_a_second_training_refuses_and_names_the_first(own, undisturbed):
+    own.edit("params.yaml", "train:\n  seed: 0", "train:\n  seed: 1")
     dvc, orphan = stop_after_an_epoch(own, "dvc", "repro")
     dvc.kill()
     dvc.wait()
@@ -63,11 +73,11 @@ def test_after_a_crash_of_dvc_alone_a_second_training_refuses_and_names_the_firs
     os.kill(orphan, signal.SIGCONT)
     dvc.stdout.read()  # to the orphan's end
     own.run("dvc", "repro")
-    assert reproduces_itself(own)
+    assert lock(own) == undisturbed
 
 
-def test_of_two_repros_at_once_one_refuses(own):
-    own.edit("params.yaml", "train:\n  seed: 0", "train:\n  seed: 3")
+def test_of_two_repros_at_once_one_refuses(own, undisturbed):
+    own.edit("params.yaml", "train:\n  seed: 0", "train:\n  seed: 1")
     dvc, trainer = stop_after_an_epoch(own, "dvc", "repro")
     refused = own.run("dvc", "repro", check=False)
     assert "is busy" in refused or "Unable to acquire lock" in refused or "another training" in refused
@@ -75,24 +85,23 @@ def test_of_two_repros_at_once_one_refuses(own):
     os.kill(trainer, signal.SIGCONT)
     dvc.communicate()
     assert dvc.returncode == 0
-    assert reproduces_itself(own)
+    assert lock(own) == undisturbed
 
 
 @pytest.mark.parametrize("where", [["--temp"], []], ids=["temporary folder", "workspace"])
-def test_a_crashed_experiment_goes_on_when_it_is_run_again(own, where):
-    seed = 4 + len(where)
-    command = ["dvc", "exp", "run", *where, "--name", f"seed-{seed}", "-S", f"train.seed={seed}"]
+def test_a_crashed_experiment_goes_on_when_it_is_run_again(own, undisturbed, where):
+    command = ["dvc", "exp", "run", *where, "--name", "killed", "-S", "train.seed=1"]
     dvc, _ = stop_after_an_epoch(own, *command)
     kill_all(dvc)
     assert "going on after epoch " in own.run(*command, "--force")
-    own.run("dvc", "exp", "apply", f"seed-{seed}")
-    assert reproduces_itself(own)
+    own.run("dvc", "exp", "apply", "killed")
+    assert lock(own) == undisturbed
     assert not any((own.path / ".resume").iterdir())
 
 
-def test_a_killed_queue_task_goes_on_when_it_is_queued_again(own):
+def test_a_killed_queue_task_goes_on_when_it_is_queued_again(own, undisturbed):
     def queue() -> list[str]:
-        own.run("dvc", "exp", "run", "--queue", "--name", "queued", "--force", "-S", "train.seed=6")
+        own.run("dvc", "exp", "run", "--queue", "--name", "queued", "--force", "-S", "train.seed=1")
         return ["dvc", "exp", "run", "--run-all"]
 
     dvc, trainer = stop_after_an_epoch(own, *queue())
@@ -101,13 +110,15 @@ def test_a_killed_queue_task_goes_on_when_it_is_queued_again(own):
     output = own.run(*queue())
     assert "going on after epoch " in output
     own.run("dvc", "exp", "apply", "queued")
-    assert reproduces_itself(own)
+    assert lock(own) == undisturbed
 
 
 def test_other_parameters_after_a_crash_start_afresh(own):
-    own.edit("params.yaml", "train:\n  seed: 0", "train:\n  seed: 7")
+    own.edit("params.yaml", "train:\n  seed: 0", "train:\n  seed: 1")
     dvc, _ = stop_after_an_epoch(own, "dvc", "repro")
     kill_all(dvc)
     own.edit("params.yaml", "label_smoothing: 0.2", "label_smoothing: 0.1")
     assert "going on" not in own.run("dvc", "repro")
-    assert reproduces_itself(own)
+    afresh = lock(own)
+    own.run("dvc", "repro", "--force", "--single-item", "train")
+    assert lock(own) == afresh

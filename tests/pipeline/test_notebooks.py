@@ -7,14 +7,13 @@ import shutil
 from pathlib import Path
 
 from classifier.datasets.folders import open_folders
+from tests.clones import ROOT, Clone, copy_tree
 
 import nbformat
 import numpy as np
 import pandas as pd
 import pytest
 from nbclient import NotebookClient
-
-from .conftest import ROOT, Clone, copy_tree
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:_NoneStep:DeprecationWarning")]  # dvc's own
 
@@ -126,7 +125,7 @@ def test_predictions_agree_with_the_metrics_and_with_both_revisions(versions):
             "recall": "table['recall'].to_dict()",
             "metrics": "metrics.to_dict()",
             "bins": "int(bins['count'].sum())",
-            "mistakes": "mistakes['index'].tolist()",
+            "mistakes": "wrong['index'].tolist()",
             "fixed": "fixed['path'].tolist()",
             "broken": "broken['path'].tolist()",
             "changed": "changed.loc['test.loss'].tolist()",

@@ -4,10 +4,10 @@ import hashlib
 import json
 import sys
 
+from tests.clones import ROOT, Clone, copy_clone
+
 import pytest
 import yaml
-
-from .conftest import ROOT, Clone, copy_clone
 
 pytestmark = pytest.mark.slow
 
@@ -24,7 +24,7 @@ def published(finished, tmp_path_factory) -> tuple[Clone, str]:
     clone.run("dvc", "remote", "modify", "storage", "url", str(folder / "store"))
     clone.commit("A remote that others reach")
     clone.run("git", "tag", "--force", "baseline")
-    clone.run("git", "init", "--quiet", "--bare", url)
+    clone.run("git", "init", "--quiet", "--bare", "--initial-branch", "main", url)
     clone.run("git", "remote", "add", "origin", url)
     clone.run("gto", "register", NAME)
     clone.run("dvc", "push", "--quiet", MODEL)

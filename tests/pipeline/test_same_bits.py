@@ -2,9 +2,9 @@
 
 import shutil
 
-import pytest
+from tests.clones import Clone
 
-from .conftest import Clone
+import pytest
 
 pytestmark = pytest.mark.slow
 

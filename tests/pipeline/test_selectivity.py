@@ -51,8 +51,8 @@ def test_a_deleted_output_comes_back_without_running(pipeline):
     assert model.read_bytes() == before
 
 
-def test_an_experiment_can_weigh_a_class_from_the_command_line(pipeline):
-    output = pipeline.run("dvc", "exp", "run", "--set-param", "+train.class_weights.nine=2.0")
+def test_an_experiment_can_weigh_a_class_from_the_command_line(own):
+    output = own.run("dvc", "exp", "run", "--set-param", "+train.class_weights.nine=2.0")
     assert "Stage 'prepare' didn't change, skipping" in output
     assert "Running stage 'train'" in output
     assert "Running stage 'evaluate'" in output
@@ -66,12 +66,12 @@ def test_metrics_diff_between_tags_lists_every_class(pipeline):
     assert {"val.accuracy", "test.recall.nine"} <= set(difference["metrics.json"])
 
 
-def test_plots_are_drawn_without_a_network(pipeline):
-    page = pipeline.path.parent / "plots.html"
-    pipeline.run("python", "scripts/offline_plots.py", str(page))
-    pipeline.run("dvc", "plots", "show", "--out", "drawn")
-    html = (pipeline.path / "drawn" / "index.html").read_text()
+def test_plots_are_drawn_without_a_network(own):
+    page = own.path.parent / "plots.html"
+    own.run("python", "scripts/offline_plots.py", str(page))
+    own.run("dvc", "plots", "show", "--out", "drawn")
+    html = (own.path / "drawn" / "index.html").read_text()
     assert "<script src=" not in html
     for title in ("Loss per epoch", "Accuracy per epoch", "recall", "what each class is taken for", "confident?"):
         assert title in html
-    assert len(list((pipeline.path / "drawn" / "static").glob("*.png"))) == 2
+    assert len(list((own.path / "drawn" / "static").glob("*.png"))) == 2

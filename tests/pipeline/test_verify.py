@@ -7,9 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
+from tests.clones import Clone
 
-from .conftest import Clone
+import pytest
 
 pytestmark = pytest.mark.slow
 

@@ -2,17 +2,13 @@
 
 import json
 
-import pytest
+from tests.clones import Clone, copy_clone
 
-from .conftest import Clone, copy_clone
+import pytest
 
 pytestmark = pytest.mark.slow
 
 MODEL, TAGS = "models/classifier.safetensors", ("baseline", "weighted")
-
-
-def use_remote(clone: Clone, versions: Clone) -> None:
-    clone.run("dvc", "remote", "modify", "--local", "storage", "url", str(versions.path.parent / "remote"))
 
 
 def cached(clone: Clone) -> list[str]:
@@ -66,14 +62,14 @@ def test_the_exact_models_come_back(versions, tmp_path_factory):
 
 
 def test_another_clone_pulls_the_exact_old_model(finished, versions, fresh):
-    use_remote(fresh, versions)
+    fresh.use_remote(versions.path.parent / "remote")
     fresh.run("git", "checkout", "--quiet", "baseline")
     fresh.run("dvc", "pull", "--quiet", MODEL)
     assert (fresh.path / MODEL).read_bytes() == (finished.path / MODEL).read_bytes()
 
 
 def test_plots_show_both_versions_also_without_a_cache(versions, fresh, tmp_path_factory):
-    use_remote(fresh, versions)
+    fresh.use_remote(versions.path.parent / "remote")
     for clone in (copy_clone(versions, tmp_path_factory), fresh):
         _, page, pictures = plots(clone)
         assert pictures == [f"{tag}_plots_{name}.png" for tag in TAGS for name in ("mistakes", "predictions")]

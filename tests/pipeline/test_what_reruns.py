@@ -8,11 +8,10 @@ from typing import get_args, get_type_hints
 from classifier.config import STAGES, load_params
 from classifier.errors import InputError
 from classifier.models import MODELS
+from tests.clones import ROOT, Clone
 
 import pytest
 import yaml
-
-from .conftest import ROOT, Clone
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:_NoneStep:DeprecationWarning")]  # dvc's own
 

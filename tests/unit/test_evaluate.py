@@ -7,14 +7,19 @@ from pathlib import Path
 import evaluate
 import prepare
 import train
+from classifier.checkpoint import PATH
 from classifier.errors import InputError
 from classifier.plots import image_grid
+from classifier.predictions import load_predictions, require_prepared, require_same_model
+from classifier.predictor import Predictor
+from classifier.prepared import load_description, load_split
 
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
 
+CLASSES = ["cat", "dog", "frog"]
 OUTPUTS = [
     "metrics.json",
     "plots/mistakes.png",
@@ -46,9 +51,9 @@ def test_predictions_have_a_row_per_test_image_with_its_path_and_probabilities(t
     assert table["path"].tolist() == [f"test/{name}/{i:03}.png" for name in ("cat", "dog", "frog") for i in range(4)]
     assert (table["label"] == table["path"].str.split("/").str[1]).all()
     probabilities = table[["cat", "dog", "frog"]]
-    assert np.allclose(probabilities.sum(1), 1, atol=1e-5)
+    assert np.allclose(probabilities.sum(axis=1), 1, atol=1e-5)
     assert (table["prediction"] == probabilities.idxmax(1)).all()
-    assert np.allclose(table["confidence"], probabilities.max(1))
+    assert np.allclose(table["confidence"], probabilities.max(axis=1))
 
 
 def test_the_metrics_agree_with_the_predictions(trained):
@@ -132,3 +137,25 @@ def test_a_grid_is_a_png_of_the_same_bytes_each_time(count):
 def test_class_names_are_drawn_as_they_are():
     names = ["US$", "$x^$", "a_b", "50%", "{"]
     image_grid(images(5), names, names[::-1], [0.5] * 5, "A title")
+
+
+def test_the_results_of_one_model_are_never_shown_for_another(trained, params):
+    evaluate.main()
+    predictions, images = load_predictions(), load_split("test", load_description())[0].numpy()
+    require_same_model(predictions, images, CLASSES, Predictor(PATH))
+    with pytest.raises(InputError, match=r"predictions\.csv is not what models/classifier\.safetensors says"):
+        require_same_model(predictions, images[::-1], CLASSES, Predictor(PATH))
+    Path("params.yaml").write_text(params({"train.seed": 1}))
+    train.main()
+    with pytest.raises(InputError, match="run `dvc repro`"):
+        require_same_model(predictions, images, CLASSES, Predictor(PATH))
+
+
+def test_predictions_for_other_images_than_those_prepared_are_noticed(trained, params):
+    evaluate.main()
+    predictions = load_predictions()
+    require_prepared(predictions)
+    Path("data/test/cat/000.png").rename("data/test/cat/other.png")
+    prepare.main()
+    with pytest.raises(InputError, match="is about other images than prepared/"):
+        require_prepared(predictions)

@@ -91,9 +91,6 @@ def test_a_margin_must_be_a_number(margin, monkeypatch):
 @pytest.fixture
 def history(workspace, monkeypatch):
     """A function that runs git in an empty repository."""
-    for role in ("AUTHOR", "COMMITTER"):
-        monkeypatch.setenv(f"GIT_{role}_NAME", "test")
-        monkeypatch.setenv(f"GIT_{role}_EMAIL", "test@localhost")
 
     def git(*arguments):
         command = ["git", *arguments]

@@ -2,14 +2,15 @@
 
 import sys
 
-from classifier.answers import to_answers
 from classifier.errors import InputError
+from classifier.predictions import parse_predictions
 from tests.conftest import ROOT
 
 import ipywidgets as widgets
 import numpy as np
 import pandas as pd
 import pytest
+from ipywidgets.widgets.widget import _instances
 
 sys.path.insert(0, str(ROOT / "notebooks"))
 
@@ -26,7 +27,8 @@ def results():
     columns = ["index", "path", "label", "prediction", "confidence", "cat", NASTY]
     rows = [(0, "a", "cat", "cat", 0.9, 0.9, 0.1), (1, "b", NASTY, "cat", 0.7, 0.7, 0.3)]
     table = pd.DataFrame([*rows, (2, "c", NASTY, NASTY, 0.6, 0.4, 0.6)], columns=columns)
-    return Results(to_answers(table), np.zeros((3, 3, 4, 4), dtype=np.uint8))
+    answers = parse_predictions(table.to_csv(index=False).encode(), "predictions.csv")
+    return Results(answers, np.zeros((3, 3, 4, 4), dtype=np.uint8))
 
 
 def find(widget: widgets.Widget, kind: type) -> list:
@@ -35,7 +37,7 @@ def find(widget: widgets.Widget, kind: type) -> list:
 
 
 def test_names_of_classes_are_text_and_never_html(results, monkeypatch):
-    monkeypatch.setattr(page, "load_model", lambda: None)
+    monkeypatch.setattr(page, "load_model", lambda results: None)
     monkeypatch.setattr(page, "comparison", lambda results: widgets.HTML())
     shown = "".join(w.value for part in page.parts(results) for w in find(part, widgets.HTML))
     probabilities = pd.Series([0.2, 0.8], ["cat", NASTY])
@@ -46,7 +48,7 @@ def test_names_of_classes_are_text_and_never_html(results, monkeypatch):
 
 
 def test_a_model_that_cannot_be_used_is_said_and_not_passed_over(results, monkeypatch):
-    def load_model():
+    def load_model(results):
         raise InputError("models/classifier.safetensors is damaged: run `dvc checkout`.")
 
     monkeypatch.setattr(page, "load_model", load_model)
@@ -59,4 +61,18 @@ def test_of_many_classes_the_first_are_listed_and_the_others_unfold():
     table = markup.table("Classes", [markup.row(f"class {i}", "", "") for i in range(100)])
     assert table.index("class 11<") < table.index("<details>") < table.index("class 12<")
     assert "88 more" in table
-    assert "and 88 more" in markup.introduction([f"class {i}" for i in range(100)])
+    assert "“class 19” and so on." in markup.introduction([f"class {i}" for i in range(100)])
+
+
+def test_parts_that_are_replaced_are_let_go_of(results, monkeypatch):
+    monkeypatch.setattr(page, "load_model", lambda results: None)
+    monkeypatch.setattr(page, "comparison", lambda results: widgets.HTML())
+
+    def alive():
+        return {id for id, widget in _instances.items() if isinstance(widget, widgets.DOMWidget)}
+
+    before = alive()
+    parts = page.parts(results)
+    assert alive() > before
+    page.close(parts)
+    assert alive() == before

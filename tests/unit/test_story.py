@@ -1,6 +1,6 @@
 """What is said of a model's answers is true of them, and plain: each number is what counting rows gives."""
 
-from classifier.answers import to_answers
+from classifier.predictions import parse_predictions
 from classifier.story import (
     best_and_worst_class,
     certainty,
@@ -25,7 +25,7 @@ def answers(*rows: tuple[str, str, float, int]) -> pd.DataFrame:
     table.insert(1, "path", "x.png")
     for name in ("cat", "dog"):
         table[name] = table["confidence"].where(table["prediction"] == name, 1 - table["confidence"])
-    return to_answers(table.astype(str))
+    return parse_predictions(table.to_csv(index=False).encode(), "predictions.csv")
 
 
 MIXED = answers(("cat", "cat", 0.9, 450), ("cat", "dog", 0.6, 50), ("dog", "dog", 0.9, 480), ("dog", "cat", 0.6, 20))

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from classifier.answers import class_names, is_right, load_answers, mistakes, per_class
 from classifier.errors import InputError
+from classifier.predictions import class_names, count_right, is_right, load_predictions, mistakes
 
 import pytest
 
@@ -19,7 +19,7 @@ TABLE = """index,path,label,prediction,confidence,07,nan
 @pytest.fixture
 def answers(workspace):
     Path("predictions.csv").write_text(TABLE)
-    return load_answers()
+    return load_predictions()
 
 
 def test_class_names_that_look_like_numbers_or_nothing_stay_as_they_are(answers):
@@ -35,7 +35,7 @@ def test_numbers_are_numbers(answers):
 
 def test_right_answers_are_counted_for_each_class(answers):
     assert is_right(answers).tolist() == [True, False, True, False, False]
-    assert per_class(answers).loc["07", ["right", "images", "recall"]].tolist() == [1, 3, 1 / 3]
+    assert count_right(answers).loc["07", ["right", "images", "recall"]].tolist() == [1, 3, 1 / 3]
 
 
 def test_mistakes_are_counted_by_what_is_taken_for_what(answers):
@@ -46,16 +46,16 @@ def test_a_class_may_be_called_right(workspace):
     Path("predictions.csv").write_text(
         "index,path,label,prediction,confidence,left,right\n0,a,left,right,1,0,1\n1,b,right,right,1,0,1\n"
     )
-    assert per_class(load_answers())["recall"].tolist() == [0, 1]
+    assert count_right(load_predictions())["recall"].tolist() == [0, 1]
 
 
 @pytest.mark.parametrize("text", ["", "a,b\n1,2\n", "index,path,label,prediction,confidence,cat\n", "\0\0"])
 def test_another_table_is_refused(workspace, text):
     Path("predictions.csv").write_text(text)
     with pytest.raises(InputError, match=r"predictions\.csv is not what evaluate\.py writes.*dvc repro"):
-        load_answers()
+        load_predictions()
 
 
 def test_a_missing_table_says_what_to_run(workspace):
     with pytest.raises(InputError, match="not found: run `dvc repro`"):
-        load_answers()
+        load_predictions()

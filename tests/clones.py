@@ -1,16 +1,17 @@
-"""A scratch clone with digits as its data, in which the whole pipeline has run once."""
+"""Scratch clones of the repository, some with digits as their data, in which the whole pipeline has run."""
 
 import contextlib
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 
 
 class Clone:
@@ -19,14 +20,10 @@ class Clone:
     def __init__(self, path: Path, environment: dict[str, str] | None = None, umask: int = -1):
         self.path, self.environment, self.umask = path, environment or {}, umask
 
-    def start(self, *command: str) -> subprocess.Popen:
+    def start(self, *command: str, stdin: int | None = None) -> subprocess.Popen:
         """Start a command in the clone, in a process group of its own."""
         environment = os.environ | {
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
-            "GIT_AUTHOR_NAME": "test",
-            "GIT_AUTHOR_EMAIL": "test@localhost",
-            "GIT_COMMITTER_NAME": "test",
-            "GIT_COMMITTER_EMAIL": "test@localhost",
             **self.environment,
         }
         return subprocess.Popen(
@@ -34,16 +31,22 @@ class Clone:
             cwd=self.path,
             env=environment,
             umask=self.umask,
+            stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
         )
 
-    def run(self, *command: str, check: bool = True) -> str:
-        """Run a command in the clone; returns what it printed."""
-        with self.start(*command) as process:
-            output = process.stdout.read()
+    def run(self, *command: str, check: bool = True, timeout: float = 900) -> str:
+        """Run a command in the clone; returns what it printed. One that takes more than `timeout` seconds fails."""
+        process = self.start(*command)
+        try:
+            output, _ = process.communicate(timeout=timeout)
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.communicate()
         assert not check or process.returncode == 0, f"{' '.join(command)} exited {process.returncode}:\n{output}"
         return output
 
@@ -58,6 +61,13 @@ class Clone:
 
         with contextlib.chdir(self.path), Repo(self.path) as repo:
             return [stage.name for stage in repo.reproduce(dry=True) if stage.addressing != "data.dvc"]
+
+    def use_remote(self, url: Path | str, **settings: str) -> None:
+        """Set the remote as a person does who keeps its address out of Git: `dvc remote modify --local storage …`."""
+        from dvc.config import Config
+
+        with Config(self.path / ".dvc").edit("local") as config:
+            config["remote"] = {"storage": {"url": str(url), **settings}}
 
     def edit(self, file: str, old: str, new: str) -> None:
         path = self.path / file
@@ -85,7 +95,7 @@ def copy_tree(target: Path) -> Clone:
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, target / name)
     clone = Clone(target)
-    clone.run("git", "init", "--quiet")
+    clone.run("git", "init", "--quiet", "--initial-branch", "main")
     clone.commit("start")
     return clone
 
@@ -110,6 +120,7 @@ def pipeline(finished: Clone):
     """The finished clone; what a test changes in it is put back afterwards."""
     yield finished
     finished.run("git", "reset", "--quiet", "--hard", "baseline")
+    finished.run("git", "clean", "--quiet", "--force", "-d")
     finished.run("dvc", "checkout", "--quiet", "--force")
 
 
@@ -120,7 +131,13 @@ def own(finished: Clone, tmp_path_factory) -> Clone:
 
 
 def copy_clone(clone: Clone, tmp_path_factory) -> Clone:
-    return Clone(shutil.copytree(clone.path, tmp_path_factory.mktemp("own") / "clone"))
+    """A copy that shares nothing, but for the files in DVC's cache, which are read-only and never change."""
+
+    def copy(source: str, target: str) -> None:
+        (os.link if "/.dvc/cache/files/" in source else shutil.copy2)(source, target)
+
+    target = tmp_path_factory.mktemp("own") / "clone"
+    return Clone(shutil.copytree(clone.path, target, symlinks=True, copy_function=copy))
 
 
 @pytest.fixture(scope="session")
@@ -130,8 +147,7 @@ def versions(finished: Clone, tmp_path_factory) -> Clone:
     The folder remote/ beside the clone is its remote, and holds both.
     """
     clone = copy_clone(finished, tmp_path_factory)
-    clone.run("git", "branch", "--move", "--force", "main")
-    clone.run("dvc", "remote", "modify", "--local", "storage", "url", str(clone.path.parent / "remote"))
+    clone.use_remote(clone.path.parent / "remote")
     clone.run("dvc", "push", "--quiet")
     clone.run("git", "checkout", "--quiet", "-b", "change")
     clone.edit("params.yaml", "class_weights: {}", "class_weights: {nine: 2.0}")
@@ -147,5 +163,5 @@ def fresh(versions: Clone, tmp_path) -> Clone:
     """What Git has of `versions`: its files and history, neither a cache nor a remote."""
     clone = Clone(tmp_path / "clone")
     versions.run("git", "clone", "--quiet", ".", str(clone.path))
-    clone.run("dvc", "remote", "modify", "--local", "storage", "url", str(tmp_path / "nothing"))
+    clone.use_remote(tmp_path / "nothing")
     return clone
