@@ -5,16 +5,14 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from classifier import export
-from classifier.checkpoint import load_checkpoint
 from classifier.errors import InputError
 from classifier.images import decode
-from classifier.inference import Normalize, predict_logits
 from classifier.predictions import parse_predictions
+from classifier.predictor import Predictor
 
 import export_demo
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from .samples import LOSSLESS, ROUNDED, digit, encode
@@ -54,13 +52,11 @@ def demo(page, exported):
 @pytest.fixture
 def expected(exported):
     """A function: the probability of each class, by name, that Python gives for an image file."""
-    model, metadata = load_checkpoint(exported.path / "models" / "classifier.safetensors")
-    normalize = Normalize(metadata.mean, metadata.std, torch.device("cpu"))
+    predictor = Predictor(exported.path / "models" / "classifier.safetensors", precision="fp32")  # as predict.py
 
     def predict(data: bytes) -> dict[str, float]:
-        image = torch.tensor(decode(data, metadata.image_size))[None]
-        probabilities = predict_logits(model, image, normalize, torch.float32).softmax(1)[0].tolist()
-        return dict(zip(metadata.classes, probabilities, strict=True))
+        image = decode(data, predictor.metadata.image_size)
+        return dict(zip(predictor.metadata.classes, predictor(image[None])[0].tolist(), strict=True))
 
     return predict
 

@@ -16,6 +16,8 @@ import train
 from classifier import predictor
 from classifier.config import EvaluateParams
 from classifier.errors import InputError
+from classifier.images import decode
+from classifier.predictor import Predictor
 from tests.conftest import COLOURS, ROOT
 from tests.unit.test_checkpoint import Canary
 
@@ -114,11 +116,18 @@ def test_the_probabilities_of_test_images_are_those_of_predictions_csv(trained, 
     Path("params.yaml").write_text(params({"evaluate.tta": tta}))
     evaluate.main()
     expected = pd.read_csv("predictions.csv")
-    found = answers("data/test", "--tta", tta)
+    found = answers("data/test", "--tta", tta, "--precision", "auto")
     assert [answer["path"] for answer in found] == ("data/" + expected["path"]).tolist()
     assert [answer["prediction"] for answer in found] == expected["prediction"].tolist()
     assert [answer["confidence"] for answer in found] == expected["confidence"].tolist()
     assert [answer["probabilities"] for answer in found] == expected[list(COLOURS)].to_dict("records")
+
+
+def test_unless_told_otherwise_it_computes_alike_on_every_machine(answers):
+    images = np.stack([decode(path.read_bytes(), 16) for path in sorted(Path("data/test").rglob("*.png"))])
+    expected = Predictor(CHECKPOINT, precision="fp32")(images)
+    found = [list(answer["probabilities"].values()) for answer in answers("data/test")]
+    assert np.allclose(found, expected, rtol=0, atol=2e-6)
 
 
 @pytest.mark.parametrize("name", UNUSUAL)
