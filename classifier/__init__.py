@@ -1,6 +1,6 @@
-"""What two or more of prepare.py, train.py and evaluate.py share. Imports point one way:
+"""What the stages, the scripts and the notebooks share. Imports point one way:
 
-config, errors, files  ←  datasets, images, prepared, augment, models, …  ←  the scripts
+config, errors, files  ←  datasets, images, prepared, augment, models, …  ←  stages, scripts, notebooks
 """
 
 import sys

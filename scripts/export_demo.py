@@ -24,7 +24,7 @@ from classifier.config import load_params
 from classifier.errors import InputError, run
 from classifier.export import RUNTIME, fetch_runtime, pack, round_weights, to_onnx
 from classifier.files import atomic_write, sha256
-from classifier.inference import Normalize, predict_logits
+from classifier.inference import Normalize, predict_logits, test_time_views
 from classifier.plots import RIGHT, WRONG
 from classifier.predictions import count_right, is_right, load_predictions, require_prepared, require_same_model
 from classifier.predictor import Predictor
@@ -94,14 +94,11 @@ def choose_weights(model: nn.Module, metadata: Metadata, images: Tensor) -> nn.M
 
 
 def choose_images(answers: pd.DataFrame, count: int) -> pd.DataFrame:
-    """Up to `count` rows: right and wrong answers of every class in turn, evenly spread over the test split."""
-    right = is_right(answers)
-    kinds = answers.assign(right=right).groupby(["label", "right"])
-    # The golden ratio's multiples are spread evenly however many of them are taken.
-    order = kinds.cumcount() * 0.6180339887498949 % 1
-    turn = order.groupby([answers["label"], right]).rank(method="first")
+    """Up to `count` rows: right and wrong answers of every class in turn, from anywhere in the test split."""
+    mixed = answers.sample(frac=1, random_state=0)
+    turn = mixed.groupby(["label", is_right(mixed)]).cumcount()
     columns = ["index", "label", "prediction", "confidence"]
-    return answers.assign(turn=turn).sort_values(["turn", "index"]).head(count).sort_values("index")[columns]
+    return mixed.assign(turn=turn).sort_values(["turn", "index"]).head(count).sort_values("index")[columns]
 
 
 def data_uri(image: np.ndarray) -> str:
@@ -124,11 +121,11 @@ def notes(metadata: Metadata, answers: pd.DataFrame, chosen: pd.DataFrame) -> di
         f"answered right and {shown.sum()} wrong. Mistakes are shown more often than they happen: "
         f"{wrong.sum():,} of all {len(wrong):,} answers are wrong."
     )
-    views = {"flip": 2, "flip+shift": 6}.get(load_params("evaluate").tta)
+    views = len(test_time_views(torch.zeros(1, 3, 8, 8), load_params("evaluate").tta))
     averaged = (
         f"In the numbers and the gallery each answer is an average over {views} views of the image; "
         "the model in this page looks once, so its percentages differ a little. "
-        if views
+        if views > 1
         else ""
     )
     footer = (

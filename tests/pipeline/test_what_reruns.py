@@ -31,10 +31,10 @@ EDITS = {
 }
 
 
-def table() -> dict[str, str]:
+def table() -> list[tuple[str, str]]:
     """The first stage to run, or "nothing", for each pattern of docs/what-reruns.md."""
     rows = re.findall(r"^\| (`.+?) \| (\w+) \|", (ROOT / "docs" / "what-reruns.md").read_text(), re.MULTILINE)
-    return {pattern: stage for patterns, stage in rows for pattern in re.findall("`(.+?)`", patterns)}
+    return [(pattern, stage) for patterns, stage in rows for pattern in re.findall("`(.+?)`", patterns)]
 
 
 def parameters(clone: Clone) -> list[tuple[str, str]]:
@@ -53,7 +53,7 @@ def changeable(clone: Clone) -> list[str]:
 
 def expected(thing: str) -> list[str]:
     """The stages that the table has for a parameter or a file."""
-    return [stage for pattern, stage in table().items() if fnmatchcase(thing, pattern)]
+    return [stage for pattern, stage in table() if fnmatchcase(thing, pattern)]
 
 
 def another(value, section: str, name: str):
@@ -80,7 +80,7 @@ def test_the_table_has_every_parameter_and_every_file_once(pipeline):
 
 def test_the_table_has_nothing_that_does_not_exist(pipeline):
     things = changeable(pipeline)
-    assert [p for p in table() if not any(fnmatchcase(thing, p) for thing in things)] == []
+    assert [p for p, _ in table() if not any(fnmatchcase(thing, p) for thing in things)] == []
 
 
 def test_each_parameter_runs_first_what_the_table_says(pipeline, monkeypatch):

@@ -1,6 +1,7 @@
 """The layouts that data/ may have: what is recognised, skipped and refused."""
 
 import json
+import os
 import pickle
 import shutil
 
@@ -215,6 +216,12 @@ def test_a_link_to_a_file_outside_the_dataset_is_refused(small_dataset, tmp_path
     (tmp_path / "secret.png").write_bytes(b"secret")
     (root / "train/cat/999.png").symlink_to(tmp_path / "secret.png")
     assert "999.png is a link that leaves the dataset" in refused(root)
+
+
+def test_a_pipe_is_refused_and_not_waited_for(small_dataset):
+    root = small_dataset()
+    os.mkfifo(root / "train/cat/999.png")
+    assert "999.png" in refused(root)
 
 
 @pytest.mark.parametrize("link", ["train/cat/more", "train/cat", "train"])
