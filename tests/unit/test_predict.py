@@ -203,7 +203,7 @@ def test_many_images_are_held_in_memory_a_batch_at_a_time(answers, monkeypatch):
     expected = answers("data/test")
     monkeypatch.setattr(predict, "BATCH_SIZE", 5)
     found = answers("data/test")
-    assert held == [12, 5, 5, 2]
+    assert max(held[1:]) <= 5
     assert [answer["path"] for answer in found] == [answer["path"] for answer in expected]
     for answer, other in zip(found, expected, strict=True):
         assert answer["probabilities"] == pytest.approx(other["probabilities"], abs=0.01)
