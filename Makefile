@@ -46,7 +46,7 @@ export: setup  ## write demo.html, one file to send: results, and the model to t
 test: setup lint  ## run all tests
 	$(PYTEST)
 
-test-fast: setup  ## run the unit tests, in seconds
+test-fast: setup  ## run the unit tests, in a minute or two
 	$(PYTEST) -m "not slow"
 
 lint: setup  ## check style and formatting

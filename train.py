@@ -44,6 +44,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 HISTORY = "plots/history.csv"
+FEW_STEPS = 50  # updates, in which hardly any network learns what it could
 WHITENING_PIXELS = 1_000_000  # about as many 2×2 patches, for a 12×12 covariance
 
 
@@ -86,6 +87,8 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # the same care as for Ctrl+C
     with alone(Path(".resume/lock")), alone(state.with_suffix(".lock")):
         print("training {0} on {processor}, {threads} threads, {precision}".format(params.model, **environment))
+        if (steps := params.epochs * trainer.steps(train_set)) < FEW_STEPS:
+            print(f"note: only {steps} steps in all: a smaller train.batch_size or more train.epochs would learn more")
         tracker = start_run("train", environment)
         history, weights = train_and_validate(trainer, train_set, val_set, state, tracker)
         write_csv(HISTORY, list(Epoch._fields), history)

@@ -61,7 +61,7 @@ class Trainer:
             InputError: at the first loss that is not finite, with epoch, step and learning rate.
         """
         self.model.train()
-        steps = max(1, round(len(data.images) / self.params.batch_size))
+        steps = self.steps(data)
         generator = torch.Generator().manual_seed(step_seed(self.params.seed, epoch, 0))
         order = torch.randperm(len(data.images), generator=generator).to(self.device)
         mirrored = self.choose_mirrored(len(data.images), epoch)
@@ -85,6 +85,10 @@ class Trainer:
             where = f"at epoch {epoch + 1}, step {step + 1}, learning rate {lrs[step]:.3g}"
             raise diverged("loss", losses[step].item(), where)
         return lrs[0], losses.mean().item(), correct.mean().item()
+
+    def steps(self, data: Split) -> int:
+        """The number of updates in an epoch."""
+        return max(1, round(len(data.images) / self.params.batch_size))
 
     def train_step(self, images: Tensor, labels: Tensor, size: int | None) -> tuple[Tensor, Tensor]:
         """One update, on images resized to `size` if given.

@@ -6,8 +6,10 @@ cd "$(dirname "$0")/.."
 export PATH="$PWD/.venv/bin:$PATH"
 export WANDB_MODE=offline # toy runs are not for anyone's account
 
-say() { printf '\n\033[1m# %s\033[0m\n' "$*"; }
-run() { printf '\033[36m$ %s\033[0m\n' "$*"; "$@"; }
+bold='' blue='' plain=''
+[ ! -t 1 ] || { bold=$'\033[1m' blue=$'\033[36m' plain=$'\033[0m'; }
+say() { printf '\n%s# %s%s\n' "$bold" "$*" "$plain"; }
+run() { printf '%s$' "$blue"; printf ' %q' "$@"; printf '%s\n' "$plain"; "$@"; } # quoted, to be copied
 
 if [ -n "$(git status --porcelain)" ]; then
   say "Note: there are uncommitted changes; the demo shows the last commit without them"

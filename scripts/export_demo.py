@@ -118,9 +118,12 @@ def notes(metadata: Metadata, answers: pd.DataFrame, chosen: pd.DataFrame) -> di
     wrong, shown = (~is_right(table) for table in (answers, chosen))
     gallery = (
         f"{len(shown):,} of the {len(wrong):,} test images, of which the model has never seen any: {(~shown).sum()} "
-        f"answered right and {shown.sum()} wrong. Mistakes are shown more often than they happen: "
-        f"{wrong.sum():,} of all {len(wrong):,} answers are wrong."
+        f"answered right and {shown.sum()} wrong."
     )
+    if len(shown) < len(wrong):
+        gallery += (
+            f" Mistakes are shown more often than they happen: {wrong.sum():,} of all {len(wrong):,} answers are wrong."
+        )
     views = len(test_time_views(torch.zeros(1, 3, 8, 8), load_params("evaluate").tta))
     averaged = (
         f"In the numbers and the gallery each answer is an average over {views} views of the image; "

@@ -15,6 +15,7 @@ show files of a run: .github/workflows/gate.yml offers the folder as a download.
 """
 
 import argparse
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -123,4 +124,5 @@ def check_metrics(base: Run | None, change: Run, metrics: list[str], margin: flo
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| head` ends it, without a traceback
     run(main)

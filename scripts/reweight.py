@@ -36,6 +36,8 @@ def main() -> None:
     name = arguments.name or min(recall, key=recall.get)
     if name not in recall:
         raise InputError(f"metrics.json has no class {name!r}, {nearest(name, recall)}")
+    if not arguments.name and recall[name] == max(recall.values()):
+        print(f"note: no class is recognised worse than the others; {name} is the first of them.")
     old, new = multiply_weight(name, arguments.factor)
     print(f"train.class_weights: {name} {old:g} → {new:g} (validation recall {recall[name]:.1%})")
 
