@@ -4,9 +4,9 @@
 
 Trains a small network on handwritten digits in this process. First for each failure: the seconds that
 training spends in classifier/tracking.py, almost all in Tracker.finish(). It is one epoch, over before W&B
-has started, so that all of its start is in the delay: the worst case. Then, taking turns, a longer training
-with an offline run and with none: the ratio of the median times, which says something on a quiet machine
-only, and the processor time that W&B's processes take.
+has started, so that all of its start is in the delay: the worst case. Then, taking turns, a training of some
+two minutes with an offline run and with none: the ratio of the median times, which says something on a quiet
+machine only, and the processor time that W&B's processes take.
 """
 
 import argparse
@@ -47,7 +47,7 @@ def main() -> None:
         with contextlib.redirect_stdout(io.StringIO()):
             prepare.main()
         measure_failures()
-        write_params(epochs=150)
+        write_params(epochs=400)
         measure_overhead(rounds)
 
 
