@@ -75,6 +75,7 @@ def _norm(channels: int) -> nn.BatchNorm2d:
 
 MODELS: dict[str, Callable[[int], nn.Module]] = {
     "airbench": AirbenchNet,
+    "airbench_medium": lambda num_classes: AirbenchNet(num_classes, widths=(48, 192, 192)),
     "airbench_small": lambda num_classes: AirbenchNet(num_classes, widths=(32, 128, 128)),
 }
 

@@ -18,9 +18,10 @@ def test_airbench_takes_images_of_sixteen_pixels_and_more(name, image_size):
     assert model(draw(0, 2, 3, image_size, image_size)).shape == (2, 7)
 
 
-def test_airbench_small_is_smaller():
-    small, full = (sum(p.numel() for p in build_model(n, 10, 32).parameters()) for n in ("airbench_small", "airbench"))
-    assert small < full / 2
+def test_each_airbench_has_about_half_the_weights_of_the_next_larger_or_less():
+    names = ["airbench_small", "airbench_medium", "airbench"]
+    small, medium, full = (sum(p.numel() for p in build_model(name, 10, 32).parameters()) for name in names)
+    assert 2 * small < medium < 0.6 * full
 
 
 @pytest.mark.parametrize("name", ["resnet18", "mobilenet_v3_small"])
