@@ -25,6 +25,7 @@ import numpy as np
 from tqdm import tqdm
 
 CHUNK = 256  # images decoded at a time: bounds memory whatever the dataset's size
+WORTH_A_THREAD = 10_000  # bytes; a smaller image is decoded sooner than handed to a thread and back
 
 Augment = Callable[[np.ndarray], np.ndarray]
 
@@ -142,7 +143,9 @@ def write_splits(
         for name, split in dataset.splits.items():
             samples = progress(split.samples(), split.count, f"decode {name}")
             while chunk := list(islice(samples, CHUNK)):
-                images = list(pool.map(decode_or_note, chunk))
+                encoded = sum(len(sample.image) for sample in chunk if isinstance(sample.image, bytes))
+                apply = pool.map if encoded > WORTH_A_THREAD * len(chunk) else map
+                images = list(apply(decode_or_note, chunk))
                 split_of = list(islice(targets, len(chunk)))
                 if bad:
                     continue  # nothing will be written: only look for more bad images

@@ -187,13 +187,15 @@ def test_each_row_of_images_csv_leads_to_its_image_and_label_in_the_tensors(smal
     assert {name: len(split["images"]) for name, split in tensors.items()} == dict(Counter(r["split"] for r in used))
 
 
-def test_more_images_than_are_decoded_at_a_time_keep_their_order(small_dataset, run_prepare, monkeypatch):
+def test_chunks_and_threads_keep_the_order_of_the_images(small_dataset, run_prepare, monkeypatch):
     small_dataset(train=8, test=3)
     run_prepare()
     expected = outputs()
     monkeypatch.setattr(prepare, "CHUNK", 5)
-    run_prepare()
-    assert outputs() == expected
+    for worth_a_thread in (0, 10**9):
+        monkeypatch.setattr(prepare, "WORTH_A_THREAD", worth_a_thread)
+        run_prepare()
+        assert outputs() == expected
 
 
 def test_mean_and_std_are_those_of_the_training_split(small_dataset, run_prepare):
@@ -261,7 +263,11 @@ def test_two_runs_in_processes_with_other_hash_seeds_write_the_same_bytes(small_
 # Bad images
 
 
-def test_all_images_that_cannot_be_used_are_named_and_nothing_is_written(small_dataset, run_prepare):
+@pytest.mark.parametrize("worth_a_thread", [0, 10**9])
+def test_all_images_that_cannot_be_used_are_named_and_nothing_is_written(
+    small_dataset, run_prepare, monkeypatch, worth_a_thread
+):
+    monkeypatch.setattr(prepare, "WORTH_A_THREAD", worth_a_thread)
     root = small_dataset()
     whole = (root / "train/cat/000.png").read_bytes()
     (root / "train/cat/000.png").write_bytes(whole[: len(whole) // 2])
