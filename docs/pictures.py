@@ -1,10 +1,12 @@
 """Take the pictures of pages in docs/images/, of the results in the current folder.
 
-    python docs/pictures.py        # after `dvc repro` and `make export`, in a repository root
+    python docs/pictures.py export page          # after `dvc repro` and `make export`
+    cd demo && python ../docs/pictures.py plots  # after `make demo`
 
-Needs Chromium. The pictures there now are of CIFAR-10 (JPEG), with the committed params.yaml.
+Needs Chromium. `export` and `page` are of CIFAR-10 (JPEG) with the committed params.yaml, `plots` is of the demo.
 """
 
+import argparse
 import io
 import re
 import subprocess
@@ -23,29 +25,49 @@ from tests.browser.conftest import launch
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
-WIDTH, HEIGHT = 1100, 800
 COLOURS = 128  # that keep a picture of flat areas small, and photos of 32 pixels as they are
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="+", choices=PICTURES)
+    names = parser.parse_args().names
     with sync_playwright() as playwright:
         browser = launch(playwright)
-        tab = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT})
-        tab.goto(Path("demo.html").absolute().as_uri())
-        tab.get_by_text("The model is ready.").wait_for()
-        take(tab, "export.png")
-        with present() as url:
-            tab.goto(url)
-            tab.get_by_role("button", name="Test image 4", exact=True).click()
-            tab.locator(".answer").wait_for(timeout=60_000)
-            take(tab, "page.png")
+        for name in names:
+            tab = browser.new_page(viewport={"width": 1100, "height": 800})
+            PICTURES[name](tab)
+            save(tab.screenshot(), name)
         browser.close()
 
 
-def take(tab: Page, name: str) -> None:
-    picture = Image.open(io.BytesIO(tab.screenshot())).convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
-    picture.save(ROOT / "docs" / "images" / name, optimize=True)
-    print(f"docs/images/{name}")
+def export(tab: Page) -> None:
+    tab.goto(Path("demo.html").absolute().as_uri())
+    tab.get_by_text("The model is ready.").wait_for()
+
+
+def page(tab: Page) -> None:
+    with present() as url:
+        tab.goto(url)
+        tab.get_by_role("button", name="Test image 4", exact=True).click()
+        tab.locator(".answer").wait_for(timeout=60_000)
+
+
+def plots(tab: Page) -> None:
+    tab.set_viewport_size({"width": 1050, "height": 1275})
+    tab.goto(Path("dvc_plots/index.html").absolute().as_uri())
+    tab.locator("canvas, svg").first.wait_for()
+    time.sleep(3)  # for Vega to draw the rest
+
+
+PICTURES = {"export": export, "page": page, "plots": plots}
+
+
+def save(screenshot: bytes, name: str) -> None:
+    path = ROOT / "docs" / "images" / f"{name}.png"
+    picture = Image.open(io.BytesIO(screenshot)).convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
+    picture.save(path, optimize=True)
+    print(path.relative_to(ROOT))
 
 
 @contextmanager
