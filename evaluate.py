@@ -11,15 +11,15 @@ from classifier.reproducibility import keep_large_blocks
 
 keep_large_blocks()  # before torch allocates anything
 
-from classifier.checkpoint import PATH, require_same_classes
 from classifier.config import load_params
+from classifier.data.prepared import LISTING, list_prepared, load_description, load_split
 from classifier.errors import InputError, run
 from classifier.files import atomic_write, write_json
-from classifier.metrics import per_class, reliability, summarize
-from classifier.plots import image_grid
-from classifier.predictor import Predictor
-from classifier.prepared import LISTING, list_prepared, load_description, load_split
-from classifier.tracking import start_run
+from classifier.network.checkpoint import PATH, require_same_classes
+from classifier.network.predictor import Predictor
+from classifier.results.metrics import per_class, reliability, summarize
+from classifier.results.plots import image_grid
+from classifier.tracking.tracker import start_run
 
 import numpy as np
 import pandas as pd

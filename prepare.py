@@ -1,6 +1,6 @@
 """Stage 1: split the dataset, decode every image, write tensors.
 
-Reads  data/ (any layout that classifier/datasets knows) and the section `prepare` of params.yaml.
+Reads  data/ (any layout that classifier/data/layouts knows) and the section `prepare` of params.yaml.
 Writes prepared/{train,val,test}.safetensors, prepared/dataset.json and prepared/images.csv.
 
     python prepare.py
@@ -14,12 +14,12 @@ from itertools import islice
 from typing import Any
 
 from classifier.config import PrepareParams, load_params
-from classifier.datasets import Dataset, Sample, open_dataset
+from classifier.data.images import decode
+from classifier.data.layouts import Dataset, Sample, open_dataset
+from classifier.data.prepared import DESCRIPTION, LISTING, SplitWriter, split_path
+from classifier.data.splits import EXCLUDED, SPLITS, Entry, exclude_copies, hold_out, lacking
 from classifier.errors import InputError, run
 from classifier.files import atomic_write, write_csv, write_json
-from classifier.images import decode
-from classifier.prepared import DESCRIPTION, LISTING, SplitWriter, split_path
-from classifier.splits import EXCLUDED, SPLITS, Entry, exclude_copies, hold_out, lacking
 
 import numpy as np
 from tqdm import tqdm
@@ -64,7 +64,7 @@ def build_augment(params: PrepareParams) -> Augment | None:
     """A function from uint8 [n, 3, H, W] to the same, or None; only then is torch imported."""
     if not params.augment:
         return None
-    from classifier import augment
+    from classifier.data import augment
 
     import torch
 

@@ -6,7 +6,7 @@ Writes models/classifier.safetensors and plots/history.csv.
     python train.py              # on the GPU if there is one
     DEVICE=cpu python train.py
 
-After a crash the same command goes on from the last whole epoch (classifier/resume.py).
+After a crash the same command goes on from the last whole epoch (classifier/training/resume.py).
 """
 
 import math
@@ -21,23 +21,23 @@ from classifier.reproducibility import keep_large_blocks
 
 keep_large_blocks()  # before torch allocates anything
 
-from classifier.augment import build_augment
-from classifier.checkpoint import PATH, Metadata, save_checkpoint
 from classifier.config import load_params
+from classifier.data.augment import build_augment
+from classifier.data.prepared import Description, load_description, load_split
 from classifier.errors import InputError, nearest, run
 from classifier.files import write_csv
-from classifier.inference import Normalize
-from classifier.models import build_model, require_size
-from classifier.prepared import Description, load_description, load_split
+from classifier.network.checkpoint import PATH, Metadata, save_checkpoint
+from classifier.network.inference import Normalize
+from classifier.network.models import build_model, require_size
 from classifier.reproducibility import (
     autocast_dtype,
     describe_environment,
     make_deterministic,
     select_device,
 )
-from classifier.resume import alone, load_state, save_state, state_path
-from classifier.tracking import Tracker, start_run
-from classifier.training import Split, Trainer, diverged, validate
+from classifier.tracking.tracker import Tracker, start_run
+from classifier.training.loop import Split, Trainer, diverged, validate
+from classifier.training.resume import alone, load_state, save_state, state_path
 
 import torch
 from torch import Tensor

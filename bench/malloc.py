@@ -22,7 +22,7 @@ if {keep}:
     keep_large_blocks()
 import torch
 import torch.nn.functional as F
-from classifier.models import build_model
+from classifier.network.models import build_model
 from classifier.reproducibility import autocast_dtype
 
 torch.manual_seed(0)

@@ -3,7 +3,7 @@
     python bench/tracking.py [--rounds 5]
 
 Trains a small network on handwritten digits in this process. First for each failure: the seconds that
-training spends in classifier/tracking.py, almost all in Tracker.finish(). It is one epoch, over before W&B
+training spends in classifier/tracking/tracker.py, almost all in Tracker.finish(). It is one epoch, over before W&B
 has started, so that all of its start is in the delay: the worst case. Then, taking turns, a training of some
 two minutes with an offline run and with none: the ratio of the median times, which says something on a quiet
 machine only, and the processor time that W&B's processes take.
@@ -27,7 +27,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
 
 import prepare
 import train
-from classifier import tracking
+from classifier.tracking import tracker as tracking
 from tests.wandb_failures import FAILURES
 from tests.wandb_server import WandbServer
 
@@ -90,7 +90,7 @@ def measure_overhead(rounds: int) -> None:
 
 
 def run() -> tuple[float, float, str]:
-    """Train once; returns the seconds in classifier/tracking.py, those of the training, and its last line."""
+    """Train once; returns the seconds in classifier/tracking/tracker.py, those of the training, and its last line."""
     waiting, output = 0.0, io.StringIO()
 
     def timed(function: Callable) -> Callable:

@@ -1,6 +1,7 @@
 """What the stages, the scripts and the notebooks share. Imports point one way:
 
-config, errors, files  ←  datasets, images, prepared, augment, models, …  ←  stages, scripts, notebooks
+the modules here  ←  data  ←  network  ←  training            (what the stages run)
+                  ←  results  ←  runs, tracking               (what is made of a model's answers)
 """
 
 import sys

@@ -5,8 +5,8 @@ import io
 from collections.abc import Iterable
 from html import escape
 
-from classifier import story
-from classifier.predictions import count_right, is_right
+from classifier.results import story
+from classifier.results.predictions import count_right, is_right
 
 import numpy as np
 import pandas as pd

@@ -9,8 +9,8 @@ from time import sleep
 
 import markup
 from classifier.errors import InputError
-from classifier.predictions import PATH, is_right
-from classifier.story import count_images
+from classifier.results.predictions import PATH, is_right
+from classifier.results.story import count_images
 from results import Results, load_model, load_results
 
 import ipywidgets as widgets
@@ -148,7 +148,7 @@ def comparison(results: Results) -> widgets.Widget:
     part = widgets.HTML()
 
     def fill() -> None:
-        from classifier.runs import read_predictions  # DVC, which takes seconds
+        from classifier.runs.runs import read_predictions  # DVC, which takes seconds
 
         try:
             before = read_predictions(BASELINE)

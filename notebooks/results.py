@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from classifier.data.images import decode
+from classifier.data.prepared import split_path
 from classifier.errors import InputError
-from classifier.images import decode
-from classifier.predictions import class_names, load_predictions, require_prepared, require_same_model
-from classifier.prepared import split_path
+from classifier.results.predictions import class_names, load_predictions, require_prepared, require_same_model
 
 import numpy as np
 import pandas as pd
@@ -51,9 +51,9 @@ def load_model(results: Results) -> Ask:
     Raises:
         InputError: if it cannot be used, or the results are those of another model.
     """
-    from classifier.checkpoint import PATH as CHECKPOINT
     from classifier.config import load_params
-    from classifier.predictor import Predictor
+    from classifier.network.checkpoint import PATH as CHECKPOINT
+    from classifier.network.predictor import Predictor
 
     params = load_params("evaluate")
     predictor = Predictor(CHECKPOINT, params.tta, params.precision)

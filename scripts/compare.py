@@ -17,9 +17,9 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from classifier.errors import InputError, run
-from classifier.report import compare_predictions, describe_predictions, to_table
-from classifier.runs import WORKSPACE, Group, Run, group_runs, list_revisions, read_run, require_root
-from classifier.significance import difference, is_better, mean_interval, verdicts
+from classifier.results.significance import difference, is_better, mean_interval, verdicts
+from classifier.runs.report import compare_predictions, describe_predictions, to_table
+from classifier.runs.runs import WORKSPACE, Group, Run, group_runs, list_revisions, read_run, require_root
 
 import pandas as pd
 

@@ -19,17 +19,17 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from classifier.checkpoint import PATH, Metadata, load_checkpoint
 from classifier.config import load_params
+from classifier.data.prepared import load_description, load_split
 from classifier.errors import InputError, run
-from classifier.export import RUNTIME, fetch_runtime, pack, round_weights, to_onnx
 from classifier.files import atomic_write, sha256
-from classifier.inference import Normalize, predict_logits, test_time_views
-from classifier.plots import RIGHT, WRONG
-from classifier.predictions import count_right, is_right, load_predictions, require_prepared, require_same_model
-from classifier.predictor import Predictor
-from classifier.prepared import load_description, load_split
-from classifier.story import summary, what_it_cannot_do
+from classifier.network.checkpoint import PATH, Metadata, load_checkpoint
+from classifier.network.export import RUNTIME, fetch_runtime, pack, round_weights, to_onnx
+from classifier.network.inference import Normalize, predict_logits, test_time_views
+from classifier.network.predictor import Predictor
+from classifier.results.plots import RIGHT, WRONG
+from classifier.results.predictions import count_right, is_right, load_predictions, require_prepared, require_same_model
+from classifier.results.story import summary, what_it_cannot_do
 
 import numpy as np
 import pandas as pd

@@ -24,10 +24,10 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from classifier.errors import InputError, nearest, run
-from classifier.pipeline import LOCK, changed_inputs, missing_on_remote
-from classifier.report import describe_changes, describe_metrics, write_report
-from classifier.runs import WORKSPACE, Run, read_run, require_root
-from classifier.significance import is_better
+from classifier.results.significance import is_better
+from classifier.runs.recorded import LOCK, changed_inputs, missing_on_remote
+from classifier.runs.report import describe_changes, describe_metrics, write_report
+from classifier.runs.runs import WORKSPACE, Run, read_run, require_root
 
 from dvc.exceptions import DvcException
 from dvc.repo import Repo, lock_repo

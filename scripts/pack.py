@@ -14,8 +14,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from classifier.datasets.folders import open_folders
-from classifier.datasets.layout import Split
+from classifier.data.layouts.base import Split
+from classifier.data.layouts.folders import open_folders
 from classifier.errors import InputError, run
 from classifier.files import atomic_write
 

@@ -35,10 +35,10 @@ from classifier.reproducibility import keep_large_blocks
 keep_large_blocks()  # before torch allocates anything
 
 from classifier.config import EvaluateParams
+from classifier.data.images import decode, endings
 from classifier.errors import InputError, run
-from classifier.images import decode, endings
-from classifier.inference import BATCH_SIZE
-from classifier.predictor import Predictor
+from classifier.network.inference import BATCH_SIZE
+from classifier.network.predictor import Predictor
 
 import numpy as np
 from tqdm import tqdm

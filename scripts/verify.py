@@ -22,8 +22,8 @@ from typing import Any, NamedTuple
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from classifier.errors import InputError, run
-from classifier.pipeline import DATA, LOCK, changed_inputs, find_data, stages
-from classifier.runs import require_root
+from classifier.runs.recorded import DATA, LOCK, changed_inputs, find_data, stages
+from classifier.runs.runs import require_root
 
 import yaml
 from dvc.config import Config
@@ -184,7 +184,7 @@ def print_table(rows: list[Row]) -> None:
 
 def compare_environments(recorded: Path, again: Path) -> str:
     """What differs between the environments that two models say they were trained in."""
-    from classifier.checkpoint import read_environment
+    from classifier.network.checkpoint import read_environment
 
     old, new = read_environment(recorded), read_environment(again)
     if not old or not new:

@@ -1,4 +1,4 @@
-// Image files to the pixels that the model takes, as classifier/images.py does it: the longer side is cut to a
+// Image files to the pixels that the model takes, as classifier/data/images.py does it: the longer side is cut to a
 // square about the centre, and the square resized by Pillow's bilinear filter. A canvas resizes otherwise, and
 // the model would answer otherwise.
 

@@ -4,11 +4,11 @@ import shutil
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from classifier import export
+from classifier.data.images import decode
 from classifier.errors import InputError
-from classifier.images import decode
-from classifier.predictions import parse_predictions
-from classifier.predictor import Predictor
+from classifier.network import export
+from classifier.network.predictor import Predictor
+from classifier.results.predictions import parse_predictions
 
 import export_demo
 import numpy as np

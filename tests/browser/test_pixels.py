@@ -1,9 +1,9 @@
-"""pixels.js reads and resizes images as classifier/images.py does, to the last bit where decoding is exact."""
+"""pixels.js reads and resizes images as classifier/data/images.py does, to the last bit where decoding is exact."""
 
 import base64
 from pathlib import Path
 
-from classifier.images import decode
+from classifier.data.images import decode
 
 import numpy as np
 import pytest

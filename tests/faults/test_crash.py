@@ -209,7 +209,7 @@ def mutate(training, tmp_path, monkeypatch):
 
 
 def test_mutant_without_reseeding_goes_on_with_other_bits(mutate):
-    mutate("classifier/training.py", "self.reseed(epoch, step + 1)", "pass")
+    mutate("classifier/training/loop.py", "self.reseed(epoch, step + 1)", "pass")
     train()
     whole = results()
     train("-c", KILLED_AT_RENAME, "3")

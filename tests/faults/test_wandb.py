@@ -13,7 +13,7 @@ from pathlib import Path
 import evaluate
 import prepare
 import train
-from classifier import tracking
+from classifier.tracking import tracker as tracking
 from tests.conftest import ROOT
 from tests.wandb_failures import FAILURES
 from tests.wandb_server import WandbServer

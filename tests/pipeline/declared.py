@@ -20,7 +20,7 @@ RECORDER = Path(__file__).with_name("recorder.py")
 EXEMPT = {
     "consults DEVICE": "where to run: another kind of device rounds differently, as the README says",
     "consults CUBLAS_WORKSPACE_CONFIG": "set where it is not, so that cuBLAS gives the same bits each time",
-    "reads classifier/tracking.py": "it tells W&B what the stage does; tests/faults compares the bytes without it",
+    "reads classifier/tracking*": "it tells W&B what the stage does; tests/faults compares the bytes without it",
     "consults WANDB_*": "where the log goes",
     "consults DVC_ROOT": "below it lies the state of an unfinished training, named after all that determines it",
     "writes .resume*": "that state: a training that goes on from it gives the same bytes, as tests/faults shows",
@@ -75,7 +75,8 @@ def unread(report: dict[str, list[str]], stage: Declared) -> list[str]:
 
 def run_alone(repository: Path, stage: Declared, folder: Path) -> list[str]:
     """Run a stage in `folder` with a copy of its dependencies and of params.yaml, and nothing else."""
-    for path in stage.deps | {"params.yaml", "classifier/tracking.py"}:
+    tracking = {"classifier/tracking/__init__.py", "classifier/tracking/tracker.py"}
+    for path in stage.deps | tracking | {"params.yaml"}:
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         copy = shutil.copytree if (repository / path).is_dir() else shutil.copy
         copy(repository / path, folder / path)

@@ -106,7 +106,12 @@ def test_a_clone_without_a_cache_comes_to_the_same_report(change, fresh):
     ("file", "old", "new", "named"),
     [
         ("params.yaml", "tta: none", "tta: flip", "params.yaml"),
-        ("classifier/metrics.py", "CALIBRATION_BINS = 15", "CALIBRATION_BINS = 10", "classifier/metrics.py"),
+        (
+            "classifier/results/metrics.py",
+            "CALIBRATION_BINS = 15",
+            "CALIBRATION_BINS = 10",
+            "classifier/results/metrics.py",
+        ),
         ("data.dvc", "md5: ", "md5: 0", "data"),
     ],
 )

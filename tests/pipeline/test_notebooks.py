@@ -6,7 +6,7 @@ import pickle
 import shutil
 from pathlib import Path
 
-from classifier.datasets.folders import open_folders
+from classifier.data.layouts.folders import open_folders
 from tests.clones import ROOT, Clone, copy_tree
 
 import nbformat

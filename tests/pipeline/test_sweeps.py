@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture
 def tracked(own, monkeypatch):
     """The finished clone, in which W&B has all the time that it needs."""
-    own.edit("classifier/tracking.py", "PATIENCE = 2, 5, 3", "PATIENCE = 120, 60, 60")
+    own.edit("classifier/tracking/tracker.py", "PATIENCE = 2, 5, 3", "PATIENCE = 120, 60, 60")
     own.commit("patience")
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("HOME", str(own.path.parent))  # where an API key might lie

@@ -7,7 +7,7 @@ from typing import get_args, get_type_hints
 
 from classifier.config import STAGES, load_params
 from classifier.errors import InputError
-from classifier.models import MODELS
+from classifier.network.models import MODELS
 from tests.clones import ROOT, Clone
 
 import pytest

@@ -1,7 +1,7 @@
 """The augmentations against torchvision's, and their draws."""
 
-from classifier import transforms
-from classifier.augment import build_augment
+from classifier.data import transforms
+from classifier.data.augment import build_augment
 from classifier.errors import InputError
 
 import pytest

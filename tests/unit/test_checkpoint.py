@@ -5,9 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from classifier.checkpoint import Metadata, load_checkpoint, require_same_classes, save_checkpoint
 from classifier.errors import InputError
-from classifier.models import build_model
+from classifier.network.checkpoint import Metadata, load_checkpoint, require_same_classes, save_checkpoint
+from classifier.network.models import build_model
 from tests.conftest import ROOT
 
 import pytest
@@ -56,7 +56,7 @@ def test_saving_twice_gives_the_same_bytes(checkpoint, model):
 def test_saving_in_another_process_gives_the_same_bytes(checkpoint, tmp_path):
     code = (
         "import sys; from pathlib import Path\n"
-        "from classifier.checkpoint import load_checkpoint, save_checkpoint\n"
+        "from classifier.network.checkpoint import load_checkpoint, save_checkpoint\n"
         "model, metadata = load_checkpoint(sys.argv[1])\n"
         "save_checkpoint(Path(sys.argv[2]), model.state_dict(), metadata)\n"
     )

@@ -4,8 +4,8 @@ import json
 import sys
 
 from classifier.errors import InputError
-from classifier.runs import Run, group_runs, read_predictions
-from classifier.significance import difference, is_better, mcnemar, mean_interval, verdicts
+from classifier.results.significance import difference, is_better, mcnemar, mean_interval, verdicts
+from classifier.runs.runs import Run, group_runs, read_predictions
 
 import compare
 import numpy as np
@@ -202,7 +202,7 @@ def revisions(workspace, monkeypatch):
         return known[rev]
 
     monkeypatch.setattr(compare, "read_run", read)
-    monkeypatch.setattr("classifier.report.read_predictions", lambda rev: predictions(range(8), 10))
+    monkeypatch.setattr("classifier.runs.report.read_predictions", lambda rev: predictions(range(8), 10))
 
     def run(*runs, revs=None, listed=(), options=()):
         known.update({r.rev: r for r in runs})
@@ -265,15 +265,17 @@ def test_predictions_are_compared_only_between_single_runs(revisions, capsys):
 
 
 def test_predictions_for_other_images_are_not_compared(revisions, capsys, monkeypatch):
-    monkeypatch.setattr("classifier.report.read_predictions", lambda rev: predictions([0], {"a": 10, "b": 11}[rev]))
+    monkeypatch.setattr(
+        "classifier.runs.report.read_predictions", lambda rev: predictions([0], {"a": 10, "b": 11}[rev])
+    )
     revisions(make_run("a"), make_run("b", lr=0.2), revs=["a", "b"])
     assert "The predictions of a and b are for different test images." in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("content", [b"", b"a,b\n1,2\n", b"\xff\xfe"])
 def test_damaged_predictions_are_told_and_leave_the_rest(revisions, capsys, monkeypatch, content):
-    monkeypatch.setattr("classifier.report.read_predictions", read_predictions)
-    monkeypatch.setattr("classifier.runs.read_file", lambda rev, path: content)
+    monkeypatch.setattr("classifier.runs.report.read_predictions", read_predictions)
+    monkeypatch.setattr("classifier.runs.runs.read_file", lambda rev, path: content)
     revisions(make_run("a"), make_run("b", lr=0.2), revs=["a", "b"])
     output = capsys.readouterr().out
     assert "No test on single predictions: predictions.csv of a is not what evaluate.py writes" in output

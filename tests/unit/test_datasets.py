@@ -5,7 +5,7 @@ import os
 import pickle
 import shutil
 
-from classifier.datasets import open_dataset
+from classifier.data.layouts import open_dataset
 from classifier.errors import InputError
 
 import numpy as np

@@ -7,12 +7,12 @@ from pathlib import Path
 import evaluate
 import prepare
 import train
-from classifier.checkpoint import PATH
+from classifier.data.prepared import load_description, load_split
 from classifier.errors import InputError
-from classifier.plots import image_grid
-from classifier.predictions import load_predictions, require_prepared, require_same_model
-from classifier.predictor import Predictor
-from classifier.prepared import load_description, load_split
+from classifier.network.checkpoint import PATH
+from classifier.network.predictor import Predictor
+from classifier.results.plots import image_grid
+from classifier.results.predictions import load_predictions, require_prepared, require_same_model
 
 import numpy as np
 import pandas as pd

@@ -8,12 +8,12 @@ import sys
 import tarfile
 from pathlib import Path
 
-from classifier import export
-from classifier.checkpoint import Metadata
 from classifier.errors import InputError
-from classifier.export import fetch_runtime, pack, round_weights, to_onnx
-from classifier.inference import Normalize
-from classifier.models import build_model
+from classifier.network import export
+from classifier.network.checkpoint import Metadata
+from classifier.network.export import fetch_runtime, pack, round_weights, to_onnx
+from classifier.network.inference import Normalize
+from classifier.network.models import build_model
 
 import export_demo
 import numpy as np

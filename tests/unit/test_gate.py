@@ -5,9 +5,9 @@ import sys
 from types import SimpleNamespace
 
 from classifier.errors import InputError
-from classifier.pipeline import changed_inputs, missing_on_remote
-from classifier.report import describe_changes, describe_metrics
-from classifier.runs import Run
+from classifier.runs.recorded import changed_inputs, missing_on_remote
+from classifier.runs.report import describe_changes, describe_metrics
+from classifier.runs.runs import Run
 
 import gate
 import pytest
@@ -159,7 +159,7 @@ def test_the_tables_show_before_and_now_and_which_way_is_better():
 
 
 def test_the_report_names_what_changed(monkeypatch):
-    monkeypatch.setattr("classifier.report.compare_predictions", lambda *revs: {"error": "none here"})
+    monkeypatch.setattr("classifier.runs.report.compare_predictions", lambda *revs: {"error": "none here"})
     before, now = make_run(files={"data": "1", "train.py": "2"}), make_run(files={"data": "3", "train.py": "2"})
     params = {"train.lr": {"old": 0.1, "new": 0.2, "diff": 0.1}, "train.class_weights.a|b": {"old": None, "new": 2.0}}
     text = "\n".join(describe_changes(before, now, params))
@@ -170,7 +170,7 @@ def test_the_report_names_what_changed(monkeypatch):
 
 
 def test_nothing_changed_is_said_so(monkeypatch):
-    monkeypatch.setattr("classifier.report.compare_predictions", lambda *revs: {"error": "none here"})
+    monkeypatch.setattr("classifier.runs.report.compare_predictions", lambda *revs: {"error": "none here"})
     text = "\n".join(describe_changes(make_run(), make_run(), {}))
     assert "No parameter." in text
     assert "Data and code: nothing." in text

@@ -11,7 +11,7 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from classifier.datasets import open_dataset
+from classifier.data.layouts import open_dataset
 from classifier.errors import InputError
 
 import get_data

@@ -5,7 +5,7 @@ import struct
 import tracemalloc
 import zlib
 
-from classifier.images import decode
+from classifier.data.images import decode
 
 import numpy as np
 import pytest

@@ -1,6 +1,6 @@
 """Metrics against values worked out by hand."""
 
-from classifier.metrics import per_class, reliability, summarize
+from classifier.results.metrics import per_class, reliability, summarize
 
 import numpy as np
 import pytest

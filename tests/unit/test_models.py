@@ -1,7 +1,7 @@
 """Networks by name."""
 
 from classifier.errors import InputError
-from classifier.models import MODELS, build_model, require_size
+from classifier.network.models import MODELS, build_model, require_size
 
 import pytest
 import torch

@@ -1,8 +1,8 @@
 """Optimizers and learning-rate schedules."""
 
 from classifier.config import load_params
-from classifier.models import build_model
-from classifier.optim import Muon, build_optimizers, lr_factor, orthogonalize
+from classifier.network.models import build_model
+from classifier.training.optim import Muon, build_optimizers, lr_factor, orthogonalize
 
 import pytest
 import torch

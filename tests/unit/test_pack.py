@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 import prepare
-from classifier.datasets import open_dataset
+from classifier.data.layouts import open_dataset
 from classifier.errors import InputError
 
 import numpy as np

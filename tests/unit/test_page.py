@@ -3,7 +3,7 @@
 import sys
 
 from classifier.errors import InputError
-from classifier.predictions import parse_predictions
+from classifier.results.predictions import parse_predictions
 from tests.conftest import ROOT
 
 import ipywidgets as widgets

@@ -13,11 +13,11 @@ from typing import get_args
 import evaluate
 import prepare
 import train
-from classifier import predictor
 from classifier.config import EvaluateParams
+from classifier.data.images import decode
 from classifier.errors import InputError
-from classifier.images import decode
-from classifier.predictor import Predictor
+from classifier.network import predictor
+from classifier.network.predictor import Predictor
 from tests.conftest import COLOURS, ROOT
 from tests.unit.test_checkpoint import Canary
 

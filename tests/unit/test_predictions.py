@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from classifier.errors import InputError
-from classifier.predictions import class_names, count_right, is_right, load_predictions, mistakes
+from classifier.results.predictions import class_names, count_right, is_right, load_predictions, mistakes
 
 import pytest
 

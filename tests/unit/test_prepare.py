@@ -11,10 +11,10 @@ from collections import Counter
 from pathlib import Path
 
 import prepare
+from classifier.data.images import decode
+from classifier.data.prepared import SplitWriter
+from classifier.data.splits import Entry, hold_out
 from classifier.errors import InputError
-from classifier.images import decode
-from classifier.prepared import SplitWriter
-from classifier.splits import Entry, hold_out
 from tests.conftest import ROOT
 
 import numpy as np

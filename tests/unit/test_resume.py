@@ -9,10 +9,10 @@ from pathlib import Path
 
 import prepare
 import train
-from classifier import resume
-from classifier.checkpoint import PATH
 from classifier.errors import InputError
-from classifier.resume import alone, load_state, save_state, state_path
+from classifier.network.checkpoint import PATH
+from classifier.training import resume
+from classifier.training.resume import alone, load_state, save_state, state_path
 from tests.conftest import ROOT
 
 import pytest
@@ -118,7 +118,7 @@ def test_another_environment_starts_afresh(run_train, monkeypatch, capsys):
 def test_another_line_of_code_names_another_state():
     code = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
-        "from classifier.resume import state_path\n"
+        "from classifier.training.resume import state_path\n"
         "print(state_path({'lr': 0.1}).name)\n"
     )
 
@@ -126,9 +126,10 @@ def test_another_line_of_code_names_another_state():
         return subprocess.run([sys.executable, "-c", code, root], check=True, capture_output=True, text=True).stdout
 
     def copy(root: Path, addition: str) -> Path:
-        for path in (ROOT / "classifier").glob("*.py"):
-            (root / "classifier").mkdir(parents=True, exist_ok=True)
-            (root / "classifier" / path.name).write_text(path.read_text() + addition * (path.name == "files.py"))
+        for path in (ROOT / "classifier").rglob("*.py"):
+            target = root / path.relative_to(ROOT)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(path.read_text() + addition * (path.name == "files.py"))
         return root
 
     with tempfile.TemporaryDirectory() as folder:
@@ -157,7 +158,7 @@ def test_damaged_state_is_not_used_and_training_starts_afresh(run_train, damage,
 def test_a_second_trainer_refuses_and_names_the_first(run_train):
     code = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"
-        "from pathlib import Path; from classifier.resume import alone\n"
+        "from pathlib import Path; from classifier.training.resume import alone\n"
         "with alone(Path('.resume/lock')): print('held', flush=True); sys.stdin.read()\n"
     )
     first = subprocess.Popen(

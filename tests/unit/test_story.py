@@ -1,7 +1,7 @@
 """What is said of a model's answers is true of them, and plain: each number is what counting rows gives."""
 
-from classifier.predictions import parse_predictions
-from classifier.story import (
+from classifier.results.predictions import parse_predictions
+from classifier.results.story import (
     best_and_worst_class,
     certainty,
     changes,

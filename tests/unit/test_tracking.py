@@ -1,4 +1,4 @@
-"""classifier/tracking.py: what a stage notices of W&B, which is next to nothing."""
+"""classifier/tracking/tracker.py: what a stage notices of W&B, which is next to nothing."""
 
 import json
 import signal
@@ -6,8 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from classifier import tracking
 from classifier.files import write_json
+from classifier.tracking import tracker as tracking
 
 import pytest
 import yaml
@@ -128,7 +128,7 @@ def test_paths_are_told_from_where_one_stands(workspace):
 
 
 def test_a_run_is_called_after_its_commit_and_says_whether_files_differ_from_it(workspace, params, monkeypatch):
-    from classifier import wandb_run
+    from classifier.tracking import run as wandb_run
 
     import wandb
 

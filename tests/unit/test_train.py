@@ -7,15 +7,15 @@ from types import SimpleNamespace
 
 import prepare
 import train
-from classifier import inference
-from classifier.augment import build_augment
-from classifier.checkpoint import PATH, load_checkpoint
 from classifier.config import load_params
+from classifier.data.augment import build_augment
+from classifier.data.prepared import Description
 from classifier.errors import InputError
-from classifier.inference import Normalize
-from classifier.prepared import Description
+from classifier.network import inference
+from classifier.network.checkpoint import PATH, load_checkpoint
+from classifier.network.inference import Normalize
 from classifier.reproducibility import autocast_dtype, select_device, step_seed
-from classifier.tracking import Tracker
+from classifier.tracking.tracker import Tracker
 
 import numpy as np
 import pytest

@@ -1,7 +1,7 @@
 """scripts/verify.py: what it says of the outputs of a new run, and which stage it names."""
 
-from classifier.checkpoint import KEY
 from classifier.errors import InputError
+from classifier.network.checkpoint import KEY
 from classifier.tensors import write_tensors
 from tests.conftest import ROOT
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
-from classifier.datasets.layout import Dataset, Sample, Split
+from classifier.data.layouts.base import Dataset, Sample, Split
 from classifier.errors import InputError
 
 import numpy as np

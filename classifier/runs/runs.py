@@ -9,7 +9,7 @@ from string import ascii_uppercase
 from typing import Any
 
 from classifier.errors import InputError
-from classifier.predictions import PATH, parse_predictions
+from classifier.results.predictions import PATH, parse_predictions
 
 import pandas as pd
 from dvc.api import DVCFileSystem, exp_show

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from classifier.checkpoint import load_checkpoint
-from classifier.inference import Normalize, predict_logits
+from classifier.network.checkpoint import load_checkpoint
+from classifier.network.inference import Normalize, predict_logits
 from classifier.reproducibility import autocast_dtype, describe_environment, make_deterministic, select_device
 
 import numpy as np

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from classifier.datasets.layout import Dataset, Sample, Split
+from classifier.data.layouts.base import Dataset, Sample, Split
 from classifier.errors import InputError
 
 _SHARD = re.compile(r"(train|validation|valid|val|test)\b")

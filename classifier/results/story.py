@@ -4,7 +4,7 @@ Every sentence can be checked by counting rows. Numbers are "90 of 100", which r
 with the next hundred images, or plain counts where there are fewer images than that.
 """
 
-from classifier.predictions import class_names, count_right, is_right, mistakes, same_images
+from classifier.results.predictions import class_names, count_right, is_right, mistakes, same_images
 
 import pandas as pd
 
@@ -124,7 +124,7 @@ def certainty(answers: pd.DataFrame, confidence: float) -> tuple[str, str]:
 
 def changes(before: pd.DataFrame, after: pd.DataFrame) -> list[str]:
     """What became of the answers for the same images, and whether that may be chance: a sentence each."""
-    from classifier.significance import mcnemar  # scipy takes a second to import
+    from classifier.results.significance import mcnemar  # scipy takes a second to import
 
     if not same_images(before, after):
         return ["It was tested on other images then, so the answers cannot be compared one by one."]

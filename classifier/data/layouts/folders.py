@@ -5,10 +5,10 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from classifier.datasets.layout import Dataset, Sample, Split
+from classifier.data.images import endings
+from classifier.data.layouts.base import Dataset, Sample, Split
+from classifier.data.splits import SPLITS
 from classifier.errors import InputError
-from classifier.images import endings
-from classifier.splits import SPLITS
 
 
 def open_folders(root: Path) -> Dataset:

@@ -15,9 +15,9 @@ import tempfile
 import warnings
 from pathlib import Path
 
-from classifier.checkpoint import Metadata
 from classifier.errors import InputError
-from classifier.inference import Normalize
+from classifier.network.checkpoint import Metadata
+from classifier.network.inference import Normalize
 
 import numpy as np
 import torch

@@ -7,8 +7,8 @@ import io
 from collections.abc import Callable
 from pathlib import Path
 
+from classifier.data.prepared import FOLDER, list_prepared
 from classifier.errors import InputError
-from classifier.prepared import FOLDER, list_prepared
 
 import numpy as np
 import pandas as pd

@@ -1,4 +1,4 @@
-"""What a run in Weights & Biases holds; classifier/wandb_process.py makes it.
+"""What a run in Weights & Biases holds; classifier/tracking/process.py makes it.
 
 Which run a model comes from is noted beside the runs, in wandb/models/<SHA-256 of the model>: in the
 model itself, or in any output of a stage, it would change the bytes with each run.

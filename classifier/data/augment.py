@@ -8,8 +8,8 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from classifier.data.transforms import TRANSFORMS
 from classifier.errors import InputError, nearest
-from classifier.transforms import TRANSFORMS
 
 import torch
 from torch import Generator, Tensor

@@ -7,8 +7,8 @@
 
 from pathlib import Path
 
-from classifier.datasets import cifar, folders, parquet
-from classifier.datasets.layout import Dataset, Sample, Split
+from classifier.data.layouts import cifar, folders, parquet
+from classifier.data.layouts.base import Dataset, Sample, Split
 from classifier.errors import InputError
 
 __all__ = ["Dataset", "Sample", "Split", "open_dataset"]

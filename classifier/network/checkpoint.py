@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from classifier.errors import InputError
-from classifier.models import build_model
+from classifier.network.models import build_model
 from classifier.tensors import read_tensors, write_tensors
 
 from torch import Tensor, nn

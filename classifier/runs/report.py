@@ -6,9 +6,9 @@ from typing import Any
 
 from classifier.errors import InputError
 from classifier.files import atomic_write
-from classifier.predictions import same_images
-from classifier.runs import WORKSPACE, Run, changed_files, read_file, read_predictions
-from classifier.significance import is_better, mcnemar
+from classifier.results.predictions import same_images
+from classifier.results.significance import is_better, mcnemar
+from classifier.runs.runs import WORKSPACE, Run, changed_files, read_file, read_predictions
 
 ABSENT = "–"
 PICTURES = {"predictions.png": "What the model says of test images", "mistakes.png": "Its worst mistakes"}

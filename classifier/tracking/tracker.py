@@ -1,6 +1,6 @@
 """Training and evaluation as runs in Weights & Biases, with or without an account.
 
-W&B works in a process of its own (classifier/wandb_process.py): it cannot change a result, raise here or hold
+W&B works in a process of its own (classifier/tracking/process.py): it cannot change a result, raise here or hold
 up a step. The messages for it are kept, so that if it fails or hangs, a second one writes an offline run
 of them all. The environment configures it, by W&B's own variables: WANDB_MODE=disabled, WANDB_PROJECT …
 Nothing here is a parameter, and no file here is a dependency of a stage: see docs/tracking.md.
@@ -18,7 +18,7 @@ from typing import Any
 
 import yaml
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 # Seconds that finish() waits for the run; then again, while a spare process starts; then for the spare's offline run.
 PATIENCE = 2, 5, 3
 
@@ -117,7 +117,7 @@ def _shortest(path: str) -> str:
 def _spawn(**environment: str) -> subprocess.Popen:
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     return subprocess.Popen(
-        [sys.executable, "-m", "classifier.wandb_process"],
+        [sys.executable, "-m", "classifier.tracking.process"],
         env=os.environ | {"PYTHONPATH": path} | environment,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

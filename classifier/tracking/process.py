@@ -1,4 +1,4 @@
-"""The process that talks to W&B for train.py or evaluate.py; classifier/tracking.py starts it.
+"""The process that talks to W&B for train.py or evaluate.py; classifier/tracking/tracker.py starts it.
 
 Reads messages, a JSON object a line, from standard input: first what the stage is, then rows, then the
 end. Prints one JSON object: where the run is, and why it is not online if it should be.
@@ -13,7 +13,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
-from classifier.wandb_run import RUNS, begin_run, log_epoch, log_evaluation, training_folder, write_note
+from classifier.tracking.run import RUNS, begin_run, log_epoch, log_evaluation, training_folder, write_note
 
 import wandb
 

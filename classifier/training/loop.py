@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from classifier.augment import Augment
 from classifier.config import TrainParams
+from classifier.data.augment import Augment
 from classifier.errors import InputError
-from classifier.inference import Normalize, predict_logits
-from classifier.optim import build_optimizers, lr_factor
+from classifier.network.inference import Normalize, predict_logits
 from classifier.reproducibility import step_seed
+from classifier.training.optim import build_optimizers, lr_factor
 
 import torch
 import torch.nn.functional as F

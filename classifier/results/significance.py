@@ -6,7 +6,7 @@ A sample is a DataFrame with a row per run, named by its seeds, and a column per
 from functools import partial
 from typing import Literal, NamedTuple
 
-from classifier.predictions import is_right
+from classifier.results.predictions import is_right
 
 import numpy as np
 import pandas as pd

@@ -1,0 +1,1 @@
+"""From the files in data/ to batches of tensors."""

@@ -1,0 +1,1 @@
+"""From tensors to probabilities: networks, their checkpoints, and their use."""

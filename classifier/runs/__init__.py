@@ -1,0 +1,1 @@
+"""Runs as Git and DVC keep them, and the differences between them."""
