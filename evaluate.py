@@ -12,7 +12,7 @@ from classifier.reproducibility import keep_large_blocks
 keep_large_blocks()  # before torch allocates anything
 
 from classifier.config import load_params
-from classifier.data.prepared import LISTING, list_prepared, load_description, load_split
+from classifier.data.prepared import LISTING, list_prepared, load_description, map_split
 from classifier.errors import InputError, run
 from classifier.files import atomic_write, write_json
 from classifier.network.checkpoint import PATH, require_same_classes
@@ -33,29 +33,27 @@ def main() -> None:
     predictor = Predictor(PATH, params.tta, params.precision)
     metadata = predictor.metadata
     require_same_classes(metadata, description.classes)
-    if metadata.image_size != description.image_size:
+    if metadata.preprocessing.size != description.image_size:
         raise InputError(
-            f"{PATH} was trained on {metadata.image_size}-pixel images, prepared/ holds {description.image_size}-pixel "
-            "ones: run `dvc repro`."
+            f"{PATH} was trained on {metadata.preprocessing.size}-pixel images, prepared/ holds "
+            f"{description.image_size}-pixel ones: run `dvc repro`."
         )
     tracker = start_run("evaluate", predictor.environment)
 
-    val_images, val_labels = (tensor.numpy() for tensor in load_split("val", description))
-    val_probabilities = predictor(val_images)
-    test_images, test_labels = (tensor.numpy() for tensor in load_split("test", description))
-    test_probabilities = predictor(test_images)
+    val, test = (map_split(split, description) for split in ("val", "test"))
+    val_probabilities, test_probabilities = predictor(val.images), predictor(test.images)
     metrics = {
-        "val": summarize(val_probabilities, val_labels, metadata.classes),
-        "test": summarize(test_probabilities, test_labels, metadata.classes),
+        "val": summarize(val_probabilities, val.labels, metadata.classes),
+        "test": summarize(test_probabilities, test.labels, metadata.classes),
     }
     for split, m in metrics.items():
         worst = f"worst class {m['worst_class']} with recall {m['worst_recall']:.1%}"
         print(f"{split}: accuracy {m['accuracy']:.2%}, {worst}")
 
-    predictions = list_predictions(test_probabilities, test_labels, metadata.classes)
+    predictions = list_predictions(test_probabilities, test.labels, metadata.classes)
     write_table("predictions.csv", predictions)
-    write_tables(test_probabilities, test_labels, metadata.classes)
-    draw_grids(test_images, predictions)
+    write_tables(test_probabilities, test.labels, metadata.classes)
+    draw_grids(test.images, predictions)
     write_json("metrics.json", metrics)
     tracker.finish()
 

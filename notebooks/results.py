@@ -3,9 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from classifier.data.images import decode
-from classifier.data.prepared import split_path
-from classifier.errors import InputError
+from classifier.data.prepared import map_split
 from classifier.results.predictions import class_names, load_predictions, require_prepared, require_same_model
 
 import numpy as np
@@ -18,7 +16,7 @@ Ask = Callable[[bytes | np.ndarray], tuple[np.ndarray, pd.Series]]
 @dataclass(frozen=True)
 class Results:
     answers: pd.DataFrame
-    images: np.ndarray  # uint8 [N, 3, H, W], in the order of `answers`
+    images: np.ndarray  # uint8 [N, 3, H, W], in the order of `answers`; mapped, not read
 
     @property
     def classes(self) -> list[str]:
@@ -31,18 +29,9 @@ def load_results() -> Results:
     Raises:
         InputError: if something is missing or does not fit together.
     """
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
-
     answers = load_predictions()
     require_prepared(answers)
-    path = split_path("test")
-    try:
-        return Results(answers, load_file(path)["images"])
-    except FileNotFoundError:
-        raise InputError(f"{path} not found: run `dvc repro`, or fetch results with `dvc pull`.") from None
-    except SafetensorError as error:
-        raise InputError(f"{path} is damaged ({error}): run `dvc repro -f prepare`.") from None
+    return Results(answers, map_split("test").images)
 
 
 def load_model(results: Results) -> Ask:
@@ -60,7 +49,7 @@ def load_model(results: Results) -> Ask:
     require_same_model(results.answers, results.images, predictor.metadata.classes, predictor)
 
     def ask(image: bytes | np.ndarray) -> tuple[np.ndarray, pd.Series]:
-        pixels = decode(image, predictor.metadata.image_size) if isinstance(image, bytes) else image
+        pixels = predictor.metadata.preprocessing.decode(image) if isinstance(image, bytes) else image
         return pixels, pd.Series(predictor(pixels[None])[0], predictor.metadata.classes)
 
     return ask

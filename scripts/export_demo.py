@@ -20,12 +20,13 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from classifier.config import load_params
-from classifier.data.prepared import load_description, load_split
+from classifier.data.prepared import load_description, map_split
 from classifier.errors import InputError, run
 from classifier.files import atomic_write, sha256
 from classifier.network.checkpoint import PATH, Metadata, load_checkpoint
 from classifier.network.export import RUNTIME, fetch_runtime, pack, round_weights, to_onnx
-from classifier.network.inference import Normalize, predict_logits, test_time_views
+from classifier.network.inference import predict_logits, test_time_views
+from classifier.network.network import Network
 from classifier.network.predictor import Predictor
 from classifier.results.plots import RIGHT, WRONG
 from classifier.results.predictions import count_right, is_right, load_predictions, require_prepared, require_same_model
@@ -35,7 +36,6 @@ import numpy as np
 import pandas as pd
 import torch
 from PIL import Image
-from torch import Tensor, nn
 
 PAGE = Path(__file__).with_name("demo_page")
 SAMPLE = 200  # test images on which 16-bit weights are tried
@@ -53,44 +53,43 @@ def main() -> None:
         raise InputError(f"--images must be between 0 and 2000, not {arguments.images}.")
     answers = load_predictions()
     description = load_description()
-    model, metadata = load_checkpoint(PATH)
+    network, metadata = load_checkpoint(PATH)
     require_prepared(answers)
-    images, _ = load_split("test", description)
+    images = map_split("test", description).images
     params = load_params("evaluate")
     predictor = Predictor(PATH, params.tta, params.precision)
-    require_same_model(answers, images.numpy(), metadata.classes, predictor)
+    require_same_model(answers, images, metadata.classes, predictor)
     runtime = fetch_runtime()
-    model = choose_weights(model, metadata, images)
+    network = choose_weights(network, images)
     chosen = choose_images(answers, arguments.images)
     data = {
         "classes": metadata.classes,
-        "size": metadata.image_size,
+        "size": metadata.preprocessing.size,
         "accuracy": float(is_right(answers).mean()),
         "recall": list(count_right(answers)["recall"].sort_values(ascending=False, kind="stable").items()),
-        "gallery": [{**row, "image": data_uri(images[row["index"]].numpy())} for row in chosen.to_dict("records")],
+        "gallery": [{**row, "image": data_uri(images[row["index"]])} for row in chosen.to_dict("records")],
     }
     said = summary(answers) | {"What it cannot do": what_it_cannot_do(metadata.classes)}
     page = fill_page(arguments.title, data, said, notes(metadata, answers, chosen))
-    parts = {"onnx": to_onnx(model, metadata), **runtime}
+    parts = {"onnx": to_onnx(network, metadata.model), **runtime}
     embedded = "\n".join(f'<script type="text/plain" id="{name}">{pack(part)}</script>' for name, part in parts.items())
     with atomic_write(arguments.out) as file:
         file.write(page.replace("<!-- embedded -->", embedded).encode())
     print(f"{arguments.out}: {arguments.out.stat().st_size / 1e6:.1f} MB, with {len(chosen)} test images and the model")
 
 
-def choose_weights(model: nn.Module, metadata: Metadata, images: Tensor) -> nn.Module:
-    """The model with weights of 16 bits, which halve its size, unless its answers on test images differ."""
-    sample = images[:: -(-len(images) // SAMPLE)]
-    normalize = Normalize(metadata.mean, metadata.std, torch.device("cpu"))
-    rounded = round_weights(model)
-    exact, short = (predict_logits(m, sample, normalize, torch.float32).softmax(1) for m in (model, rounded))
+def choose_weights(network: Network, images: np.ndarray) -> Network:
+    """The network with weights of 16 bits, which halve its size, unless its answers on test images differ."""
+    sample = torch.from_numpy(np.array(images[:: -(-len(images) // SAMPLE)]))
+    rounded = round_weights(network)
+    exact, short = (predict_logits(n, [sample], torch.float32).softmax(1) for n in (network, rounded))
     difference = float((exact - short).abs().max())
     same = difference <= TOLERANCE and torch.equal(exact.argmax(1), short.argmax(1))  # NaN is not the same
     print(
         f"weights of 16 bits change the probabilities of {len(sample)} test images by {difference:.1e} at most: "
         + ("they are used" if same else "those of 32 bits are kept")
     )
-    return rounded if same else model
+    return rounded if same else network
 
 
 def choose_images(answers: pd.DataFrame, count: int) -> pd.DataFrame:
@@ -132,7 +131,7 @@ def notes(metadata: Metadata, answers: pd.DataFrame, chosen: pd.DataFrame) -> di
         else ""
     )
     footer = (
-        f"{averaged}Network {metadata.model}, {metadata.image_size} × {metadata.image_size} pixels, "
+        f"{averaged}Network {metadata.model}, {metadata.preprocessing.size} × {metadata.preprocessing.size} pixels, "
         f"checkpoint {sha256(PATH)[:12]}. Runs with {RUNTIME}, © Microsoft, MIT licence."
     )
     return {"gallery_note": gallery, "footer": footer}

@@ -35,10 +35,11 @@ from classifier.reproducibility import keep_large_blocks
 keep_large_blocks()  # before torch allocates anything
 
 from classifier.config import EvaluateParams
-from classifier.data.images import decode, endings
+from classifier.data.images import endings
 from classifier.errors import InputError, run
 from classifier.network.inference import BATCH_SIZE
 from classifier.network.predictor import Predictor
+from classifier.network.preprocessing import Preprocessing
 
 import numpy as np
 from tqdm import tqdm
@@ -100,13 +101,13 @@ def classify(paths: list[Path], predictor: Predictor, bad: list[Path]) -> Iterat
 
     Yields a result for each image; what cannot be read is named on stderr and added to `bad` instead.
     """
-    size = predictor.metadata.image_size
+    preprocessing = predictor.metadata.preprocessing
     hidden = sys.stdout.isatty() or None  # where the rows themselves are the progress, or nobody watches
     waiting = iter(tqdm(paths, unit=" images", disable=hidden, leave=False))
     with ThreadPoolExecutor() as pool:
         while batch := list(islice(waiting, BATCH_SIZE)):
             good = []
-            for path, image in zip(batch, pool.map(lambda path: read(path, size), batch), strict=True):
+            for path, image in zip(batch, pool.map(lambda path: read(path, preprocessing), batch), strict=True):
                 if isinstance(image, str):
                     tqdm.write(f"{path}: {image}", file=sys.stderr)
                     bad.append(path)
@@ -117,10 +118,10 @@ def classify(paths: list[Path], predictor: Predictor, bad: list[Path]) -> Iterat
                 yield from zip(names, predictor(np.stack(images)), strict=True)
 
 
-def read(path: Path, size: int) -> np.ndarray | str:
-    """An image, uint8 [3, size, size], or the reason why there is none."""
+def read(path: Path, preprocessing: Preprocessing) -> np.ndarray | str:
+    """An image as the network wants it, uint8 [3, size, size], or the reason why there is none."""
     try:
-        return decode(path.read_bytes(), size)
+        return preprocessing.decode(path.read_bytes())
     except OSError as error:
         return str(error.strerror)
     except ValueError as error:

@@ -61,6 +61,15 @@ def pytest_runtest_makereport():
     return report
 
 
+def small(name: str, num_classes: int, size: int):
+    """A network with untrained weights for images of `size` pixels, and a mean and a spread that no dataset has."""
+    from classifier.network.models import build_network
+    from classifier.network.preprocessing import Preprocessing
+
+    preprocessing = Preprocessing(size, "crop", size, "bilinear", (0.5, 0.4, 0.3), (0.2, 0.3, 0.4))
+    return build_network(name, num_classes, preprocessing)
+
+
 @pytest.fixture
 def workspace(tmp_path, monkeypatch):
     """An empty folder that is the current one, as the repository root is for a stage."""

@@ -11,7 +11,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 from classifier.errors import InputError
 from classifier.files import sha256
@@ -110,21 +110,32 @@ def list_prepared(split: str) -> pd.DataFrame:
         raise InputError(f"{LISTING} is damaged ({error!r}): run `dvc repro -f prepare`.") from None
 
 
-def load_split(split: str, description: Description) -> tuple[Any, Any]:
-    """Load a prepared split and check its digest.
+class PreparedSplit(NamedTuple):
+    """The file of a split as read-only arrays, mapped: a row is read from the disk when it is used."""
 
-    Returns:
-        images, uint8 tensor [N, 3, H, W], and labels, int64 tensor [N].
+    images: np.ndarray  # uint8 [N, 3, H, W]
+    labels: np.ndarray  # int64 [N]
+
+
+def map_split(split: str, description: Description | None = None) -> PreparedSplit:
+    """Map a prepared split; with a `description`, after checking its digest.
 
     Raises:
-        InputError: if the file is missing or is not the one that dataset.json describes.
+        InputError: if the file is missing or damaged, or is not the one that dataset.json describes.
     """
-    from safetensors.torch import load_file
-
     path = split_path(split)
     if not path.exists():
-        raise InputError(f"{path} not found: run `dvc repro` or `python prepare.py` first.")
-    if sha256(path) != description.splits[split]["sha256"]:
+        raise InputError(f"{path} not found: run `dvc repro`, or fetch it with `dvc pull`.")
+    if description and sha256(path) != description.splits[split]["sha256"]:
         raise InputError(f"{path} is not the file that {DESCRIPTION} describes: run `dvc repro -f prepare`.")
-    tensors = load_file(path)
-    return tensors["images"], tensors["labels"]
+    try:
+        with open(path, "rb") as file:
+            header_size = int.from_bytes(file.read(8), "little")
+            header = json.loads(file.read(header_size))
+        arrays = [
+            np.memmap(path, dtype, "r", 8 + header_size + header[name]["data_offsets"][0], tuple(header[name]["shape"]))
+            for name, dtype in (("images", "u1"), ("labels", "<i8"))
+        ]
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
+        raise InputError(f"{path} is damaged ({error}): run `dvc repro -f prepare`.") from None
+    return PreparedSplit(*arrays)

@@ -16,8 +16,7 @@ import warnings
 from pathlib import Path
 
 from classifier.errors import InputError
-from classifier.network.checkpoint import Metadata
-from classifier.network.inference import Normalize
+from classifier.network.network import Network
 
 import numpy as np
 import torch
@@ -34,42 +33,42 @@ LARGE = 1024  # weights in a tensor; smaller ones (biases, norms) are not worth 
 
 
 class _ImageToProbabilities(nn.Module):
-    def __init__(self, model: nn.Module, metadata: Metadata):
+    def __init__(self, network: Network):
         super().__init__()
-        self.normalize = Normalize(metadata.mean, metadata.std, torch.device("cpu"))
-        self.model = model
+        self.preprocessing, self.normalize, self.module = network.preprocessing, network.normalize, network.module
 
     def forward(self, image: Tensor) -> Tensor:
-        return self.model(self.normalize(image)).softmax(1)
+        return self.module(self.normalize(self.preprocessing.centre(image))).softmax(1)
 
 
-def round_weights(model: nn.Module) -> nn.Module:
-    """A copy of `model` whose large tensors hold only values that 16-bit floats have."""
-    rounded = copy.deepcopy(model)
-    for tensor in rounded.state_dict().values():
+def round_weights(network: Network) -> Network:
+    """A copy of `network` whose large tensors hold only values that 16-bit floats have."""
+    rounded = copy.deepcopy(network)
+    for tensor in rounded.module.state_dict().values():
         if tensor.dtype == torch.float32 and tensor.numel() >= LARGE:
             tensor.copy_(tensor.half())
     return rounded
 
 
-def to_onnx(model: nn.Module, metadata: Metadata) -> bytes:
+def to_onnx(network: Network, name: str) -> bytes:
     """The ONNX model; tensors that 16-bit floats hold exactly take two bytes a weight.
 
     Raises:
         InputError: if PyTorch cannot express the network in ONNX.
     """
-    image = torch.zeros(1, 3, metadata.image_size, metadata.image_size, dtype=torch.uint8)
-    network = _ImageToProbabilities(model, metadata).eval()
+    size = network.preprocessing.size
+    image = torch.zeros(1, 3, size, size, dtype=torch.uint8)
+    module = _ImageToProbabilities(network).eval()
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # they speak to developers of the exporter
         try:
             # Not optimised: folding norms into filters would give weights that 16 bits do not hold.
-            exported = torch.onnx.export(network, (image,), dynamo=True, optimize=False, verbose=False).model_proto
+            exported = torch.onnx.export(module, (image,), dynamo=True, optimize=False, verbose=False).model_proto
         except ImportError as error:
             raise InputError(f"the package {error.name} is missing: run `make setup`.") from None
         except Exception as error:  # the exporter raises whatever its passes raise
             reason = (str(error).strip() or repr(error)).splitlines()[0]
-            raise InputError(f"the network {metadata.model} cannot be exported to ONNX: {reason}") from None
+            raise InputError(f"the network {name} cannot be exported to ONNX: {reason}") from None
     _store_as_half(exported.graph)
     return exported.SerializeToString()
 

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 
 from classifier.config import TrainParams
+from classifier.network.network import Network
 
 import torch
 from torch import Tensor, nn
@@ -48,26 +49,43 @@ def orthogonalize(matrix: Tensor, steps: int = 3) -> Tensor:
     return (x.T if len(matrix) > matrix.shape[1] else x).to(matrix.dtype)
 
 
-def build_optimizers(model: nn.Module, params: TrainParams) -> list[torch.optim.Optimizer]:
+def build_optimizers(network: Network, params: TrainParams) -> list[torch.optim.Optimizer]:
     """The optimizers that together move every trainable parameter once.
 
-    Weight decay acts on matrices and filters, not on biases and norms. Muon moves the filters and
+    Weight decay acts on matrices and filters, not on biases, norms and tables. Muon moves the filters and
     matrices but the head; AdamW moves the head and the rest at `aux_lr`, as Muon's author advises.
     """
-    trainable = [p for p in model.parameters() if p.requires_grad]
-    matrices = [p for p in trainable if p.ndim in (2, 4)]
-    vectors = [p for p in trainable if p.ndim not in (2, 4)]
+    filters = find_matrices(network.module)
+    trainable = [p for p in network.module.parameters() if p.requires_grad]
+    matrices = [p for p in trainable if p in filters]
+    vectors = [p for p in trainable if p not in filters]
     if params.optimizer == "muon":
-        head = matrices.pop()  # networks define their layers in order of use
-        rest = _decay_groups([head], vectors, params.weight_decay)
+        head = [p for p in matrices if p is network.head.weight]
+        body = [p for p in matrices if p is not network.head.weight]
+        rest = _decay_groups(head, vectors, params.weight_decay)
         return [
-            Muon(matrices, lr=params.lr, momentum=params.momentum),
+            Muon(body, lr=params.lr, momentum=params.momentum),
             torch.optim.AdamW(rest, lr=params.aux_lr, betas=(0.9, 0.95)),
         ]
     groups = _decay_groups(matrices, vectors, params.weight_decay)
     if params.optimizer == "adamw":
         return [torch.optim.AdamW(groups, lr=params.lr)]
     return [torch.optim.SGD(groups, lr=params.lr, momentum=params.momentum, nesterov=params.momentum > 0)]
+
+
+def find_matrices(module: nn.Module) -> set[nn.Parameter]:
+    """The filters of convolutions and the weights of linear layers.
+
+    Not every parameter of two or four dimensions: a table of biases, as Swin's, is none, and orthogonalising it
+    would be as wrong as decaying a bias.
+    """
+    found = set()
+    for layer in module.modules():
+        if isinstance(layer, nn.Linear | nn.Conv2d):
+            found.add(layer.weight)
+        elif isinstance(layer, nn.MultiheadAttention) and layer.in_proj_weight is not None:
+            found.add(layer.in_proj_weight)  # those of queries, keys and values, one above the other
+    return found
 
 
 def _decay_groups(matrices: list[Tensor], vectors: list[Tensor], weight_decay: float) -> list[dict]:

@@ -4,7 +4,6 @@ import shutil
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from classifier.data.images import decode
 from classifier.errors import InputError
 from classifier.network import export
 from classifier.network.predictor import Predictor
@@ -55,7 +54,7 @@ def expected(exported):
     predictor = Predictor(exported.path / "models" / "classifier.safetensors", precision="fp32")  # as predict.py
 
     def predict(data: bytes) -> dict[str, float]:
-        image = decode(data, predictor.metadata.image_size)
+        image = predictor.metadata.preprocessing.decode(data)
         return dict(zip(predictor.metadata.classes, predictor(image[None])[0].tolist(), strict=True))
 
     return predict

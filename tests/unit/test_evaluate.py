@@ -7,7 +7,7 @@ from pathlib import Path
 import evaluate
 import prepare
 import train
-from classifier.data.prepared import load_description, load_split
+from classifier.data.prepared import load_description, map_split
 from classifier.errors import InputError
 from classifier.network.checkpoint import PATH
 from classifier.network.predictor import Predictor
@@ -141,7 +141,7 @@ def test_class_names_are_drawn_as_they_are():
 
 def test_the_results_of_one_model_are_never_shown_for_another(trained, params):
     evaluate.main()
-    predictions, images = load_predictions(), load_split("test", load_description())[0].numpy()
+    predictions, images = load_predictions(), map_split("test", load_description()).images
     require_same_model(predictions, images, CLASSES, Predictor(PATH))
     with pytest.raises(InputError, match=r"predictions\.csv is not what models/classifier\.safetensors says"):
         require_same_model(predictions, images[::-1], CLASSES, Predictor(PATH))
