@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from classifier.data.images import decode
 from classifier.data.prepared import map_split
 from classifier.results.predictions import class_names, load_predictions, require_prepared, require_same_model
 
@@ -49,7 +50,7 @@ def load_model(results: Results) -> Ask:
     require_same_model(results.answers, results.images, predictor.metadata.classes, predictor)
 
     def ask(image: bytes | np.ndarray) -> tuple[np.ndarray, pd.Series]:
-        pixels = predictor.metadata.preprocessing.decode(image) if isinstance(image, bytes) else image
+        pixels = decode(image, predictor.metadata.preprocessing.size) if isinstance(image, bytes) else image
         return pixels, pd.Series(predictor(pixels[None])[0], predictor.metadata.classes)
 
     return ask

@@ -35,7 +35,7 @@ from classifier.reproducibility import keep_large_blocks
 keep_large_blocks()  # before torch allocates anything
 
 from classifier.config import EvaluateParams
-from classifier.data.images import endings
+from classifier.data.images import decode, endings
 from classifier.errors import InputError, run
 from classifier.network.inference import BATCH_SIZE
 from classifier.network.predictor import Predictor
@@ -121,7 +121,7 @@ def classify(paths: list[Path], predictor: Predictor, bad: list[Path]) -> Iterat
 def read(path: Path, preprocessing: Preprocessing) -> np.ndarray | str:
     """An image as the network wants it, uint8 [3, size, size], or the reason why there is none."""
     try:
-        return preprocessing.decode(path.read_bytes())
+        return decode(path.read_bytes(), preprocessing.size)
     except OSError as error:
         return str(error.strerror)
     except ValueError as error:

@@ -3,10 +3,6 @@
 from dataclasses import dataclass
 from typing import TypeVar
 
-from classifier.data.images import decode
-
-import numpy as np
-
 Images = TypeVar("Images")  # an array or a tensor
 
 
@@ -14,8 +10,9 @@ Images = TypeVar("Images")  # an array or a tensor
 class Preprocessing:
     """From an image of any size to what a network sees.
 
-    The image is fitted to a square of `size` pixels a side, which is how prepare.py stores it. The network sees the
-    centre of that, `crop` pixels a side, with pixels in [0, 1] standardised per channel by `mean` and `std`.
+    The image is fitted to a square of `size` pixels a side, which is how prepare.py stores it: `fit` and
+    `interpolation` are those of classifier/data/images.py. The network sees the centre of that, `crop` pixels a side,
+    with pixels in [0, 1] standardised per channel by `mean` and `std`.
     """
 
     size: int
@@ -24,14 +21,6 @@ class Preprocessing:
     interpolation: str
     mean: tuple[float, ...]
     std: tuple[float, ...]
-
-    def decode(self, image: bytes | np.ndarray) -> np.ndarray:
-        """An image file, or uint8 [H, W, 3], as it is stored: uint8 [3, size, size].
-
-        Raises:
-            ValueError: if it is no image, is damaged, too large or of a refused kind.
-        """
-        return decode(image, self.size)
 
     def centre(self, images: Images) -> Images:
         """The part of stored images that a network sees: [..., size, size] to [..., crop, crop]."""

@@ -54,7 +54,7 @@ def expected(exported):
     predictor = Predictor(exported.path / "models" / "classifier.safetensors", precision="fp32")  # as predict.py
 
     def predict(data: bytes) -> dict[str, float]:
-        image = predictor.metadata.preprocessing.decode(data)
+        image = decode(data, predictor.metadata.preprocessing.size)
         return dict(zip(predictor.metadata.classes, predictor(image[None])[0].tolist(), strict=True))
 
     return predict
