@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from classifier.data.images import decode
 from classifier.errors import InputError
 from classifier.network import export
 from classifier.network.predictor import Predictor
