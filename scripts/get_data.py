@@ -11,12 +11,9 @@ CIFAR comes from its source, and every checksum that torchvision publishes is ve
 import argparse
 import hashlib
 import socket
-import sys
 import tarfile
 import tempfile
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from classifier.errors import InputError, run
 from classifier.files import atomic_write

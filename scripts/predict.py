@@ -28,8 +28,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, get_args
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
 from classifier.reproducibility import keep_large_blocks
 
 keep_large_blocks()  # before torch allocates anything

@@ -9,10 +9,7 @@ split is for reporting only. Comments and order of params.yaml stay as they are.
 import argparse
 import io
 import json
-import sys
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from classifier.config import load_params
 from classifier.errors import InputError, nearest, run
