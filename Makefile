@@ -50,9 +50,10 @@ test: setup lint  ## run all tests
 test-fast: setup  ## run the unit tests, in a minute or two
 	$(PYTEST) -m "not slow"
 
-lint: setup  ## check style and formatting
+lint: setup  ## check style, formatting and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 bench: setup  ## measure; see bench/README.md
 	$(BIN)/python bench/malloc.py

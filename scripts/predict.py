@@ -161,5 +161,6 @@ def likeliest(probabilities: np.ndarray, classes: list[str], count: int) -> list
 
 if __name__ == "__main__":
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| head` ends it, without a traceback
-    sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")  # file names may be any bytes
+    # File names may be any bytes. (Whoever replaces sys.stdout need not have this method; nobody does here.)
+    sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")  # type: ignore[union-attr]
     run(main)
