@@ -14,7 +14,6 @@ import tarfile
 import tempfile
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from classifier.errors import InputError
 from classifier.network.checkpoint import Metadata
@@ -23,9 +22,6 @@ from classifier.network.inference import Normalize
 import numpy as np
 import torch
 from torch import Tensor, nn
-
-if TYPE_CHECKING:
-    import onnx
 
 # https://github.com/microsoft/onnxruntime, MIT licence. The digest is the one that npm publishes, as its lock files do.
 RUNTIME = "onnxruntime-web@1.30.0"
@@ -68,8 +64,7 @@ def to_onnx(model: nn.Module, metadata: Metadata) -> bytes:
         warnings.simplefilter("ignore")  # they speak to developers of the exporter
         try:
             # Not optimised: folding norms into filters would give weights that 16 bits do not hold.
-            program = torch.onnx.export(network, (image,), dynamo=True, optimize=False, verbose=False)
-            exported = program.model_proto  # type: ignore[union-attr]  # None only without `dynamo`
+            exported = torch.onnx.export(network, (image,), dynamo=True, optimize=False, verbose=False).model_proto
         except ImportError as error:
             raise InputError(f"the package {error.name} is missing: run `make setup`.") from None
         except Exception as error:  # the exporter raises whatever its passes raise
@@ -79,7 +74,7 @@ def to_onnx(model: nn.Module, metadata: Metadata) -> bytes:
     return exported.SerializeToString()
 
 
-def _store_as_half(graph: "onnx.GraphProto") -> None:
+def _store_as_half(graph) -> None:
     """Replace each large initializer that loses nothing by it: 16-bit floats, cast to 32 bits when the model loads."""
     from onnx import TensorProto, helper, numpy_helper
 
@@ -107,8 +102,7 @@ def fetch_runtime() -> dict[str, bytes]:
     if _integrity(archive) != INTEGRITY:
         raise InputError(f"{archive} is not {RUNTIME} as it was published: remove it and run again.")
     with tarfile.open(archive) as tar:
-        members = {key: tar.extractfile(f"package/dist/{name}") for key, name in RUNTIME_FILES.items()}
-        return {key: member.read() for key, member in members.items() if member}
+        return {key: tar.extractfile(f"package/dist/{name}").read() for key, name in RUNTIME_FILES.items()}
 
 
 def _download(archive: Path) -> None:
