@@ -98,7 +98,7 @@ def list_images(dataset: Dataset) -> list[Entry]:
 
 
 def digest(image: bytes | np.ndarray) -> str:
-    return hashlib.sha256(image if isinstance(image, bytes) else np.ascontiguousarray(image)).hexdigest()
+    return hashlib.sha256(image if isinstance(image, bytes) else np.ascontiguousarray(image).data).hexdigest()
 
 
 def assign_splits(entries: list[Entry], own: set[str], params: PrepareParams) -> tuple[list[Entry], dict[str, str]]:
@@ -140,8 +140,8 @@ def write_splits(
             file = stack.enter_context(atomic_write(split_path(split)))
             writers[split] = SplitWriter(file, labels, image_size)
         targets = (entry.split for entry in entries)
-        for name, split in dataset.splits.items():
-            samples = progress(split.samples(), split.count, f"decode {name}")
+        for name, source in dataset.splits.items():
+            samples = progress(source.samples(), source.count, f"decode {name}")
             while chunk := list(islice(samples, CHUNK)):
                 encoded = sum(len(sample.image) for sample in chunk if isinstance(sample.image, bytes))
                 apply = pool.map if encoded > WORTH_A_THREAD * len(chunk) else map
@@ -150,12 +150,14 @@ def write_splits(
                 if bad:
                     continue  # nothing will be written: only look for more bad images
                 for target, writer in writers.items():
-                    batch = [image for image, s in zip(images, split_of, strict=True) if s == target]
-                    if batch and target == "train":
-                        batch = augment(np.stack(batch)) if augment else np.stack(batch)
+                    pairs = zip(images, split_of, strict=True)
+                    decoded = [image for image, s in pairs if s == target and image is not None]
+                    if decoded and target == "train":
+                        batch = augment(np.stack(decoded)) if augment else np.stack(decoded)
                         histogram += [np.bincount(batch[:, c].ravel(), minlength=256) for c in range(3)]
-                    if len(batch):
                         writer.append(batch)
+                    elif decoded:
+                        writer.append(decoded)
         if bad:
             raise InputError("\n  ".join([f"data/ has {len(bad)} image(s) that cannot be used:", *sorted(bad)]))
     levels = np.arange(256) / 255

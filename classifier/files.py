@@ -37,8 +37,8 @@ def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
     except BaseException as error:
         with suppress(OSError):
             temporary.unlink()
-        concerns_path = isinstance(error, OSError) and error.filename in (None, str(temporary), str(path.parent))
-        if concerns_path and error.errno in UNWRITABLE:
+        concerned = (None, str(temporary), str(path.parent))
+        if isinstance(error, OSError) and error.filename in concerned and error.errno in UNWRITABLE:
             raise InputError(f"{path} cannot be written: {error.strerror}") from None
         raise
 

@@ -4,9 +4,12 @@ import ctypes
 import os
 import platform
 from importlib.metadata import version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from classifier.errors import InputError
+
+if TYPE_CHECKING:
+    import torch
 
 
 def keep_large_blocks() -> None:
@@ -23,8 +26,8 @@ def keep_large_blocks() -> None:
         libc.mallopt(trim_threshold, (1 << 31) - 1)
 
 
-def select_device():
-    """The torch device that the environment variable DEVICE names, or the GPU if there is one.
+def select_device() -> "torch.device":
+    """The device that the environment variable DEVICE names, or the GPU if there is one.
 
     Raises:
         InputError: if DEVICE names a device that torch does not know or cannot use.
@@ -49,11 +52,12 @@ def make_deterministic() -> None:
     import torch
 
     torch.use_deterministic_algorithms(True, warn_only=True)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # a debugging aid, paid for at every tensor
+    # A debugging aid, paid for at every tensor. torch defines it where type checkers do not see it.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
 
 
-def describe_environment(device, dtype) -> dict[str, Any]:
+def describe_environment(device: "torch.device", dtype: "torch.dtype") -> dict[str, Any]:
     """What decides the bits of a training beside its code, data and parameters, as JSON values."""
     import torch
 
@@ -77,11 +81,11 @@ def step_seed(seed: int, epoch: int, step: int) -> int:
     return ((seed * 1_000_003 + epoch) * 1_000_003 + step) % 2**64
 
 
-def autocast_dtype(precision: str, device):
+def autocast_dtype(precision: str, device: "torch.device") -> "torch.dtype":
     """The dtype to compute in: `precision`, or for "auto" the fastest that the hardware has.
 
     bf16 on x86-64 CPUs with AVX-512 BF16 instructions and on CUDA devices of compute capability 8 and
-    up, fp16 on older CUDA devices, else fp32. Returns a torch dtype.
+    up, fp16 on older CUDA devices, else fp32.
     """
     import torch
 

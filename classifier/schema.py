@@ -118,7 +118,8 @@ class UniqueKeyLoader(yaml.SafeLoader):
     Only `true` and `false` are booleans to it, as to DVC: a class may be called `no` or `off`.
     """
 
-    yaml_implicit_resolvers: ClassVar = {
+    # PyYAML itself sets it on classes, as here; its stubs take it for an attribute of instances.
+    yaml_implicit_resolvers: ClassVar = {  # type: ignore[misc]
         first: [(tag, pattern) for tag, pattern in resolvers if first in "tTfF" or tag != "tag:yaml.org,2002:bool"]
         for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }

@@ -7,11 +7,11 @@ from pathlib import Path
 from threading import Thread
 from time import sleep
 
-import markup
 from classifier.errors import InputError
 from classifier.results.predictions import PATH, is_right
 from classifier.results.story import count_images
-from results import Results, load_model, load_results
+from notebooks import markup
+from notebooks.results import Results, load_model, load_results
 
 import ipywidgets as widgets
 import numpy as np

@@ -12,12 +12,9 @@ import base64
 import html
 import io
 import json
-import sys
 from pathlib import Path
 from string import Template
 from typing import Any
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from classifier.config import load_params
 from classifier.data.prepared import load_description, map_split

@@ -21,8 +21,6 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
 from classifier.errors import InputError, nearest, run
 from classifier.results.significance import is_better
 from classifier.runs.recorded import LOCK, changed_inputs, missing_on_remote

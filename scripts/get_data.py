@@ -11,15 +11,16 @@ CIFAR comes from its source, and every checksum that torchvision publishes is ve
 import argparse
 import hashlib
 import socket
-import sys
 import tarfile
 import tempfile
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from typing import TYPE_CHECKING
 
 from classifier.errors import InputError, run
 from classifier.files import atomic_write
+
+if TYPE_CHECKING:
+    from torchvision.datasets import CIFAR10
 
 TIMEOUT = 20  # seconds without an answer
 
@@ -56,7 +57,8 @@ def fetch_cifar(name: str, out: Path, archive: Path | None) -> None:
         # Only the files named in torchvision's list are read, so nothing else in the archive matters.
         with tarfile.open(archive) as tar:
             for file, expected in md5s.items():
-                data = tar.extractfile(f"{source.base_folder}/{file}").read()
+                member = tar.extractfile(f"{source.base_folder}/{file}")
+                data = member.read() if member else b""
                 if hashlib.md5(data, usedforsecurity=False).hexdigest() != expected:
                     raise InputError(f"{file} in {archive} does not have the published MD5 {expected}.")
                 with atomic_write(folder / file) as target:
@@ -64,7 +66,7 @@ def fetch_cifar(name: str, out: Path, archive: Path | None) -> None:
     print(f"{folder}/: {len(md5s)} files, checksums verified")
 
 
-def download(source: type, folder: Path) -> Path:
+def download(source: "type[CIFAR10]", folder: Path) -> Path:
     from torchvision.datasets.utils import download_url
 
     socket.setdefaulttimeout(TIMEOUT)

@@ -28,8 +28,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, get_args
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
 from classifier.reproducibility import keep_large_blocks
 
 keep_large_blocks()  # before torch allocates anything
@@ -164,5 +162,6 @@ def likeliest(probabilities: np.ndarray, classes: list[str], count: int) -> list
 
 if __name__ == "__main__":
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| head` ends it, without a traceback
-    sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")  # file names may be any bytes
+    # File names may be any bytes. (Whoever replaces sys.stdout need not have this method; nobody does here.)
+    sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")  # type: ignore[union-attr]
     run(main)

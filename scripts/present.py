@@ -8,14 +8,11 @@ Reads what `dvc repro` wrote: the model, predictions.csv and the prepared test i
 
 import argparse
 import os
-import sys
 from pathlib import Path
-
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
 
 from classifier.errors import InputError, run
 
+ROOT = Path(__file__).resolve().parents[1]
 NEEDED = ("models/classifier.safetensors", "predictions.csv", "prepared/test.safetensors")
 # Others that are installed for JupyterLab do nothing for the page, or break it.
 EXTENSIONS = ["@jupyter-widgets/jupyterlab-manager", "@voila-dashboards/widgets-manager8"]

@@ -9,10 +9,7 @@ split is for reporting only. Comments and order of params.yaml stay as they are.
 import argparse
 import io
 import json
-import sys
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from classifier.config import load_params
 from classifier.errors import InputError, nearest, run
@@ -33,7 +30,7 @@ def main() -> None:
     if load_params("train").class_weights == "balanced":
         raise InputError("train.class_weights is `balanced`: replace it by a mapping, or {}, before raising one class.")
     recall = read_recall()
-    name = arguments.name or min(recall, key=recall.get)
+    name = arguments.name or min(recall, key=recall.__getitem__)
     if name not in recall:
         raise InputError(f"metrics.json has no class {name!r}, {nearest(name, recall)}")
     if not arguments.name and recall[name] == max(recall.values()):

@@ -19,8 +19,6 @@ import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
 from classifier.errors import InputError, run
 from classifier.runs.recorded import DATA, LOCK, changed_inputs, find_data, stages
 from classifier.runs.runs import require_root

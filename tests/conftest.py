@@ -2,7 +2,6 @@
 
 import os
 import signal
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,6 @@ from PIL import Image
 pytest_plugins = ["tests.clones"]
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "scripts"))
 
 os.environ["WANDB_MODE"] = "disabled"  # a test that wants a run says so
 os.environ["WANDB_ERROR_REPORTING"] = "false"

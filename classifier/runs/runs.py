@@ -133,7 +133,8 @@ def group_runs(runs: list[Run]) -> tuple[list[Group], list[str]]:
     Returns:
         the groups, and a sentence for each run that is left out because another has its seeds as well.
     """
-    groups, notes = [], []
+    groups: list[Group] = []
+    notes: list[str] = []
     names = chain(ascii_uppercase, map("".join, product(ascii_uppercase, repeat=2)))
     for run in runs:
         group = next((g for g in groups if (g.runs[0].params, g.runs[0].files) == (run.params, run.files)), None)

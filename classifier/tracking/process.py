@@ -13,7 +13,7 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
-from classifier.tracking.run import RUNS, begin_run, log_epoch, log_evaluation, training_folder, write_note
+from classifier.tracking.run import RUNS, Mode, begin_run, log_epoch, log_evaluation, training_folder, write_note
 
 import wandb
 
@@ -82,11 +82,13 @@ def read_ahead() -> Iterator[dict[str, Any]]:
     return map(json.loads, iter(lines.get, ""))
 
 
-def choose_mode() -> tuple[str, str]:
+def choose_mode() -> tuple[Mode, str]:
     """online, offline or disabled, and why it is not online though it was not asked to be otherwise."""
     settings = wandb.setup().settings
-    if settings.mode in ("offline", "dryrun", "disabled"):
-        return {"dryrun": "offline"}.get(settings.mode, settings.mode), ""
+    if settings.mode == "disabled":
+        return "disabled", ""
+    if settings.mode in ("offline", "dryrun"):
+        return "offline", ""
     try:
         if not wandb.login(prompt=False, verify=False):  # which the server does later
             return "offline", "no API key: `wandb login` asks for it"

@@ -10,7 +10,7 @@ import os
 import subprocess
 from pathlib import Path
 from secrets import token_hex
-from typing import Any
+from typing import Any, Literal
 
 from classifier.files import sha256, write_json
 
@@ -21,10 +21,11 @@ MODEL, DATA = Path("models/classifier.safetensors"), Path("prepared/dataset.json
 RUNS = Path(os.environ.get("WANDB_DIR") or os.environ.get("DVC_ROOT") or ".").resolve() / "wandb"
 INIT_SECONDS, FINISH_SECONDS = 15, 5
 MISTAKES = 32  # images
+Mode = Literal["online", "offline", "disabled"]
 MAX_CLASSES = 100  # in a confusion matrix: W&B keeps 10,000 rows of a table
 
 
-def begin_run(first: dict[str, Any], mode: str) -> wandb.Run:
+def begin_run(first: dict[str, Any], mode: Mode) -> wandb.Run:
     """A new run, or for evaluation the run of the model's training if that is noted here."""
     settings = wandb.setup().settings
     note = read_note() if first["stage"] == "evaluate" else {}

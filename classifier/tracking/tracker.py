@@ -42,28 +42,28 @@ class Tracker:
             self._send(end=True)
             report = _report(self._process, PATIENCE[0])
             if not report or "failed" in report:
-                report = self._finish_with_spare(report)
+                report = self._finish_with_spare(self._process, report)
         except KeyboardInterrupt:  # the stage has done its work
             report = {"because": "interrupted"}
         _kill(self._process)
         self._process = None
         print(describe(report), flush=True)
 
-    def _finish_with_spare(self, report: dict[str, Any]) -> dict[str, Any]:
+    def _finish_with_spare(self, process: subprocess.Popen, report: dict[str, Any]) -> dict[str, Any]:
         try:
             spare = _spawn(WANDB_MODE="offline")
         except OSError as error:
             return {"because": str(error)}
-        report = report or _report(self._process, PATIENCE[1])
+        report = report or _report(process, PATIENCE[1])
         if not report or "failed" in report:
-            _kill(self._process)
+            _kill(process)
             because = report.get("failed", "W&B failed or did not answer in time")
             report = _report(spare, PATIENCE[2], b"".join(self._messages)) | {"because": because}
         _kill(spare)
         return report
 
     def _send(self, **message: Any) -> None:
-        if not self._process:
+        if not (self._process and self._process.stdin):
             return
         line = json.dumps(message, default=str).encode() + b"\n"
         self._messages.append(line)
@@ -88,8 +88,9 @@ def start_run(stage: str, environment: dict[str, Any]) -> Tracker:
         return Tracker()
     try:
         params = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
-        tracker = Tracker(_spawn())
-        os.set_blocking(tracker._process.stdin.fileno(), False)
+        tracker = Tracker(process := _spawn())
+        if process.stdin:
+            os.set_blocking(process.stdin.fileno(), False)
         tracker._send(stage=stage, params=params, environment=environment)
     except OSError as error:
         print(describe({"because": str(error)}))
