@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from classifier.errors import InputError, nearest
-from classifier.schema import Must, Transforms, UniqueKeyLoader, validate
+from classifier.schema import ClassWeights, Must, Transforms, UniqueKeyLoader, validate
 
 import yaml
 
@@ -46,7 +46,7 @@ class TrainParams:
     low_res_share: Annotated[float, SHARE]
     low_res_scale: Annotated[float, FRACTION]
     label_smoothing: Annotated[float, SHARE]
-    class_weights: dict[str, float] | Literal["balanced"]
+    class_weights: ClassWeights
     class_weighting: Literal["loss", "logits"]
     flip: Literal["none", "alternating"]
     augment: Transforms
