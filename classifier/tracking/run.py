@@ -44,7 +44,7 @@ def begin_run(first: dict[str, Any], mode: str) -> wandb.Run:
             finish_timeout_raises=True,
             x_stats_pid=os.getppid(),
         ),
-        **(describe(first, settings) if new else {}),
+        **(identify(first, settings) if new else {}),
     )
     run.define_metric("epoch", hidden=True)
     for name in ("train/*", "val/*", "val_recall/*", "lr", "images_per_second"):
@@ -60,7 +60,7 @@ def begin_run(first: dict[str, Any], mode: str) -> wandb.Run:
     return run
 
 
-def describe(first: dict[str, Any], settings: wandb.Settings) -> dict[str, Any]:
+def identify(first: dict[str, Any], settings: wandb.Settings) -> dict[str, Any]:
     """Name, group, tags and config of a new run."""
     params, data, commit = first["params"], json.loads(DATA.read_text()), git("rev-parse", "HEAD")
     experiment, baseline = os.environ.get("DVC_EXP_NAME"), os.environ.get("DVC_EXP_BASELINE_REV")

@@ -47,7 +47,7 @@ class Tracker:
             report = {"because": "interrupted"}
         _kill(self._process)
         self._process = None
-        print(describe(report), flush=True)
+        print(closing_line(report), flush=True)
 
     def _finish_with_spare(self, report: dict[str, Any]) -> dict[str, Any]:
         try:
@@ -92,12 +92,12 @@ def start_run(stage: str, environment: dict[str, Any]) -> Tracker:
         os.set_blocking(tracker._process.stdin.fileno(), False)
         tracker._send(stage=stage, params=params, environment=environment)
     except OSError as error:
-        print(describe({"because": str(error)}))
+        print(closing_line({"because": str(error)}))
         return Tracker()
     return tracker
 
 
-def describe(report: dict[str, Any]) -> str:
+def closing_line(report: dict[str, Any]) -> str:
     """What people are told of a run at its end."""
     because = f" ({report['because']})" if report.get("because") else ""
     if "url" in report:
