@@ -16,10 +16,12 @@ from typing import Any
 from classifier.config import PrepareParams, load_params
 from classifier.data.images import decode
 from classifier.data.layouts import Dataset, Sample, open_dataset
-from classifier.data.prepared import DESCRIPTION, LISTING, SplitWriter, split_path
+from classifier.data.prepared import SplitWriter
 from classifier.data.splits import EXCLUDED, SPLITS, Entry, exclude_copies, hold_out, lacking
 from classifier.errors import InputError, run
 from classifier.files import atomic_write, write_csv, write_json
+from classifier.paths import DATA, DATASET, LISTING, PREDICTIONS, split_path
+from classifier.results.predictions import COLUMNS
 
 import numpy as np
 from tqdm import tqdm
@@ -33,7 +35,7 @@ ArrayAugment = Callable[[np.ndarray], np.ndarray]
 def main() -> None:
     params = load_params("prepare")
     augment = build_array_augment(params)
-    dataset = open_dataset("data")
+    dataset = open_dataset(DATA)
     check_class_names(dataset.classes)
     print(f"data/: {dataset.layout}, {len(dataset.classes)} classes")
 
@@ -42,7 +44,7 @@ def main() -> None:
     for pair in excluded[:10]:
         print(f"excluded {pair['path']}: the same image as {pair['same_as']}")
     if excluded:
-        print(f"excluded {len(excluded)} image(s) that are also in a held-out split; {DESCRIPTION} lists them")
+        print(f"excluded {len(excluded)} image(s) that are also in a held-out split; {DATASET} lists them")
     if missing := lacking(entries, dataset.classes):
         raise InputError(f"data/ has no images of these classes: {', '.join(missing)}.")
     files, statistics = write_splits(dataset, entries, params.image_size, augment)
@@ -54,7 +56,7 @@ def main() -> None:
         s: count_per_class(by_split[s], dataset.classes) | {"source": sources[s], "sha256": files[s]} for s in SPLITS
     }
     write_json(
-        DESCRIPTION,
+        DATASET,
         {"layout": dataset.layout, "classes": dataset.classes, "image_size": params.image_size}
         | statistics
         | {"splits": splits, "excluded": excluded},
@@ -84,10 +86,8 @@ def check_class_names(classes: list[str]) -> None:
     """Refuse classes that nothing can be learnt of, or that predictions.csv has no column for."""
     if len(classes) < 2:
         raise InputError(f"data/ has one class only ({', '.join(classes)}): a classifier needs at least two.")
-    if taken := sorted({"index", "path", "label", "prediction", "confidence"} & set(classes)):
-        raise InputError(
-            f"data/ has a class called {taken[0]}, which is a column of predictions.csv: rename the class."
-        )
+    if taken := sorted(set(COLUMNS) & set(classes)):
+        raise InputError(f"data/ has a class called {taken[0]}, which is a column of {PREDICTIONS}: rename the class.")
 
 
 def list_images(dataset: Dataset) -> list[Entry]:

@@ -26,9 +26,10 @@ from classifier.data.augment import build_augment
 from classifier.data.prepared import Description, load_description, load_split
 from classifier.errors import InputError, nearest, run
 from classifier.files import write_csv
-from classifier.network.checkpoint import PATH, Metadata, save_checkpoint
+from classifier.network.checkpoint import Metadata, save_checkpoint
 from classifier.network.inference import Normalize
 from classifier.network.models import build_model, require_size
+from classifier.paths import CHECKPOINT, HISTORY
 from classifier.reproducibility import (
     autocast_dtype,
     describe_environment,
@@ -43,7 +44,6 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-HISTORY = "plots/history.csv"
 FEW_STEPS = 50  # updates, in which hardly any network learns what it could
 WHITENING_PIXELS = 1_000_000  # about as many 2×2 patches, for a 12×12 covariance
 
@@ -95,8 +95,8 @@ def main() -> None:
         metadata = Metadata(
             params.model, description.classes, description.image_size, description.mean, description.std, environment
         )
-        save_checkpoint(PATH, weights, metadata)
-        print(f"wrote {PATH}")
+        save_checkpoint(CHECKPOINT, weights, metadata)
+        print(f"wrote {CHECKPOINT}")
         tracker.finish()
         state.unlink(missing_ok=True)  # last, so that until then nothing is lost
 

@@ -5,9 +5,11 @@ stands. All problems of the file are reported together, before any data is read.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from classifier.errors import InputError, nearest
+from classifier.paths import PARAMS
 from classifier.schema import ClassWeights, Must, Transforms, UniqueKeyLoader, validate
 
 import yaml
@@ -63,7 +65,7 @@ class EvaluateParams:
 STAGES = {"prepare": PrepareParams, "train": TrainParams, "evaluate": EvaluateParams}
 
 
-def load_params(stage: str, path: str = "params.yaml") -> Any:
+def load_params(stage: str, path: str | Path = PARAMS) -> Any:
     """Read `path`, validate every section of it and return that of `stage`.
 
     All sections are validated whichever stage asks: a misspelt training parameter should stop

@@ -29,10 +29,11 @@ from classifier.config import load_params
 from classifier.data.prepared import load_description, load_split
 from classifier.errors import InputError, run
 from classifier.files import atomic_write, sha256
-from classifier.network.checkpoint import PATH, Metadata, load_checkpoint
+from classifier.network.checkpoint import Metadata, load_checkpoint
 from classifier.network.export import round_weights, to_onnx
 from classifier.network.inference import Normalize, predict_logits, test_time_views
 from classifier.network.predictor import Predictor
+from classifier.paths import CHECKPOINT
 from classifier.results.plots import RIGHT, WRONG
 from classifier.results.predictions import count_right, is_right, load_predictions, require_prepared, require_same_model
 from classifier.results.story import summary, what_it_cannot_do
@@ -66,11 +67,11 @@ def main() -> None:
         raise InputError(f"--images must be between 0 and 2000, not {arguments.images}.")
     answers = load_predictions()
     description = load_description()
-    model, metadata = load_checkpoint(PATH)
+    model, metadata = load_checkpoint(CHECKPOINT)
     require_prepared(answers)
     images, _ = load_split("test", description)
     params = load_params("evaluate")
-    predictor = Predictor(PATH, params.tta, params.precision)
+    predictor = Predictor(CHECKPOINT, params.tta, params.precision)
     require_same_model(answers, images.numpy(), metadata.classes, predictor)
     runtime = fetch_runtime()
     model = choose_weights(model, metadata, images)
@@ -148,7 +149,7 @@ def notes(metadata: Metadata, answers: pd.DataFrame, chosen: pd.DataFrame) -> di
     )
     footer = (
         f"{averaged}Network {metadata.model}, {metadata.image_size} × {metadata.image_size} pixels, "
-        f"checkpoint {sha256(PATH)[:12]}. Runs with {RUNTIME}, © Microsoft, MIT licence."
+        f"checkpoint {sha256(CHECKPOINT)[:12]}. Runs with {RUNTIME}, © Microsoft, MIT licence."
     )
     return {"gallery_note": gallery, "footer": footer}
 

@@ -9,11 +9,11 @@ from typing import Any
 
 from classifier.errors import InputError
 from classifier.network.models import build_model
+from classifier.paths import CHECKPOINT
 from classifier.tensors import read_tensors, write_tensors
 
 from torch import Tensor, nn
 
-PATH = Path("models/classifier.safetensors")
 KEY = "checkpoint"  # of the metadata in the file
 FORMAT = "1"
 
@@ -69,7 +69,7 @@ def read_environment(path: str | Path) -> dict[str, Any]:
         return {}
 
 
-def require_same_classes(metadata: Metadata, classes: list[str], path: str | Path = PATH) -> None:
+def require_same_classes(metadata: Metadata, classes: list[str], path: str | Path = CHECKPOINT) -> None:
     """Refuse a checkpoint whose logits mean other classes, or the same classes in another order.
 
     Raises:

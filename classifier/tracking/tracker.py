@@ -16,6 +16,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from classifier.paths import PARAMS
+
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -87,7 +89,7 @@ def start_run(stage: str, environment: dict[str, Any]) -> Tracker:
         print("W&B: not installed, so this run is not tracked")
         return Tracker()
     try:
-        params = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
+        params = yaml.safe_load(PARAMS.read_text(encoding="utf-8"))
         tracker = Tracker(_spawn())
         os.set_blocking(tracker._process.stdin.fileno(), False)
         tracker._send(stage=stage, params=params, environment=environment)
