@@ -16,10 +16,12 @@ from typing import Any
 from classifier.config import PrepareParams, load_params
 from classifier.data.images import decode
 from classifier.data.layouts import Dataset, Sample, open_dataset
-from classifier.data.prepared import DESCRIPTION, LISTING, SplitWriter, split_path
+from classifier.data.prepared import SplitWriter
 from classifier.data.splits import EXCLUDED, SPLITS, Entry, exclude_copies, hold_out, lacking
 from classifier.errors import InputError, run
 from classifier.files import atomic_write, write_csv, write_json
+from classifier.paths import DATA, DATASET, LISTING, PREDICTIONS, split_path
+from classifier.results.predictions import COLUMNS
 
 import numpy as np
 from tqdm import tqdm
@@ -27,13 +29,13 @@ from tqdm import tqdm
 CHUNK = 256  # images decoded at a time: bounds memory whatever the dataset's size
 WORTH_A_THREAD = 10_000  # bytes; a smaller image is decoded sooner than handed to a thread and back
 
-Augment = Callable[[np.ndarray], np.ndarray]
+ArrayAugment = Callable[[np.ndarray], np.ndarray]
 
 
 def main() -> None:
     params = load_params("prepare")
-    augment = build_augment(params)
-    dataset = open_dataset("data")
+    augment = build_array_augment(params)
+    dataset = open_dataset(DATA)
     check_class_names(dataset.classes)
     print(f"data/: {dataset.layout}, {len(dataset.classes)} classes")
 
@@ -42,7 +44,7 @@ def main() -> None:
     for pair in excluded[:10]:
         print(f"excluded {pair['path']}: the same image as {pair['same_as']}")
     if excluded:
-        print(f"excluded {len(excluded)} image(s) that are also in a held-out split; {DESCRIPTION} lists them")
+        print(f"excluded {len(excluded)} image(s) that are also in a held-out split; {DATASET} lists them")
     if missing := lacking(entries, dataset.classes):
         raise InputError(f"data/ has no images of these classes: {', '.join(missing)}.")
     files, statistics = write_splits(dataset, entries, params.image_size, augment)
@@ -50,9 +52,11 @@ def main() -> None:
     by_split = {split: [e for e in entries if e.split == split] for split in (*SPLITS, EXCLUDED)}
     rows = ((s, i, e.path, dataset.classes[e.label], e.sha256) for s in by_split for i, e in enumerate(by_split[s]))
     write_csv(LISTING, ["split", "index", "path", "class", "sha256"], rows)
-    splits = {s: describe(by_split[s], dataset.classes) | {"source": sources[s], "sha256": files[s]} for s in SPLITS}
+    splits = {
+        s: count_per_class(by_split[s], dataset.classes) | {"source": sources[s], "sha256": files[s]} for s in SPLITS
+    }
     write_json(
-        DESCRIPTION,
+        DATASET,
         {"layout": dataset.layout, "classes": dataset.classes, "image_size": params.image_size}
         | statistics
         | {"splits": splits, "excluded": excluded},
@@ -60,15 +64,15 @@ def main() -> None:
     print(", ".join(f"{split}: {splits[split]['count']} images" for split in SPLITS))
 
 
-def build_augment(params: PrepareParams) -> Augment | None:
+def build_array_augment(params: PrepareParams) -> ArrayAugment | None:
     """A function from uint8 [n, 3, H, W] to the same, or None; only then is torch imported."""
     if not params.augment:
         return None
-    from classifier.data import augment
+    from classifier.data.augment import build_augment
 
     import torch
 
-    transform = augment.build_augment(params.augment, params.image_size, "prepare.augment")
+    transform = build_augment(params.augment, params.image_size, "prepare.augment")
     generator = torch.Generator().manual_seed(params.seed)
 
     def apply(images: np.ndarray) -> np.ndarray:
@@ -82,10 +86,8 @@ def check_class_names(classes: list[str]) -> None:
     """Refuse classes that nothing can be learnt of, or that predictions.csv has no column for."""
     if len(classes) < 2:
         raise InputError(f"data/ has one class only ({', '.join(classes)}): a classifier needs at least two.")
-    if taken := sorted({"index", "path", "label", "prediction", "confidence"} & set(classes)):
-        raise InputError(
-            f"data/ has a class called {taken[0]}, which is a column of predictions.csv: rename the class."
-        )
+    if taken := sorted(set(COLUMNS) & set(classes)):
+        raise InputError(f"data/ has a class called {taken[0]}, which is a column of {PREDICTIONS}: rename the class.")
 
 
 def list_images(dataset: Dataset) -> list[Entry]:
@@ -113,7 +115,7 @@ def assign_splits(entries: list[Entry], own: set[str], params: PrepareParams) ->
 
 
 def write_splits(
-    dataset: Dataset, entries: list[Entry], image_size: int, augment: Augment | None
+    dataset: Dataset, entries: list[Entry], image_size: int, augment: ArrayAugment | None
 ) -> tuple[dict[str, str], dict[str, list[float]]]:
     """Decode every image and append it to the file of its split.
 
@@ -168,7 +170,8 @@ def write_splits(
     return files, {"mean": mean.tolist(), "std": std.tolist()}
 
 
-def describe(entries: list[Entry], classes: list[str]) -> dict[str, Any]:
+def count_per_class(entries: list[Entry], classes: list[str]) -> dict[str, Any]:
+    """How many images there are, in all and of each class, as dataset.json has it."""
     counts = np.bincount([entry.label for entry in entries], minlength=len(classes)).tolist()
     return {"count": len(entries), "per_class": dict(zip(classes, counts, strict=True))}
 

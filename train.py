@@ -27,9 +27,10 @@ from classifier.data.loader import Source, open_source
 from classifier.data.prepared import load_description
 from classifier.errors import run
 from classifier.files import write_csv
-from classifier.network.checkpoint import PATH, Metadata, save_checkpoint
+from classifier.network.checkpoint import Metadata, save_checkpoint
 from classifier.network.models import build_network, require_size
 from classifier.network.preprocessing import Preprocessing
+from classifier.paths import CHECKPOINT, HISTORY
 from classifier.reproducibility import (
     autocast_dtype,
     describe_environment,
@@ -45,7 +46,6 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-HISTORY = "plots/history.csv"
 FEW_STEPS = 50  # updates, in which hardly any network learns what it could
 
 
@@ -91,8 +91,8 @@ def main() -> None:
         tracker = start_run("train", environment)
         history, weights = train_and_validate(trainer, train_set, val_set, state, tracker)
         write_csv(HISTORY, list(Epoch._fields), history)
-        save_checkpoint(PATH, weights, Metadata(params.model, description.classes, preprocessing, environment))
-        print(f"wrote {PATH}")
+        save_checkpoint(CHECKPOINT, weights, Metadata(params.model, description.classes, preprocessing, environment))
+        print(f"wrote {CHECKPOINT}")
         tracker.finish()
         state.unlink(missing_ok=True)  # last, so that until then nothing is lost
 
@@ -110,7 +110,10 @@ def train_and_validate(
 
     Returns the history and the weights of the best or the last epoch.
     """
-    params, history, logged, weights = trainer.params, [], [], {}
+    params = trainer.params
+    history: list[Epoch] = []
+    logged: list[dict[str, Any]] = []
+    weights: dict[str, Tensor] = {}
     if saved := load_state(state, trainer.network.module, trainer.optimizers):
         weights, values = saved
         history, logged = [Epoch(*row) for row in values["history"]], values["logged"]

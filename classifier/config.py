@@ -5,10 +5,12 @@ stands. All problems of the file are reported together, before any data is read.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from classifier.errors import InputError, nearest
-from classifier.schema import Must, Transforms, UniqueKeyLoader, validate
+from classifier.paths import PARAMS
+from classifier.schema import ClassWeights, Must, Transforms, UniqueKeyLoader, validate
 
 import yaml
 
@@ -46,7 +48,7 @@ class TrainParams:
     low_res_share: Annotated[float, SHARE]
     low_res_scale: Annotated[float, FRACTION]
     label_smoothing: Annotated[float, SHARE]
-    class_weights: dict[str, float] | Literal["balanced"]
+    class_weights: ClassWeights
     class_weighting: Literal["loss", "logits"]
     flip: Literal["none", "alternating"]
     augment: Transforms
@@ -63,7 +65,7 @@ class EvaluateParams:
 STAGES = {"prepare": PrepareParams, "train": TrainParams, "evaluate": EvaluateParams}
 
 
-def load_params(stage: str, path: str = "params.yaml") -> Any:
+def load_params(stage: str, path: str | Path = PARAMS) -> Any:
     """Read `path`, validate every section of it and return that of `stage`.
 
     All sections are validated whichever stage asks: a misspelt training parameter should stop

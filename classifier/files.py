@@ -58,6 +58,12 @@ def write_csv(path: str | Path, header: list[str], rows: Iterable[Iterable[Any]]
         writer.writerows(rows)
 
 
+def write_table(path: str | Path, table: Any) -> None:
+    """Write a pandas DataFrame without its index, as `write_csv` does."""
+    with atomic_write(path) as file:
+        table.to_csv(file, index=False, lineterminator="\n")
+
+
 class _EncodedLines:
     """The text-file face that csv.writer wants, over a binary file."""
 

@@ -8,7 +8,8 @@ from threading import Thread
 from time import sleep
 
 from classifier.errors import InputError
-from classifier.results.predictions import PATH, is_right
+from classifier.paths import PREDICTIONS
+from classifier.results.predictions import is_right
 from classifier.results.story import count_images
 from notebooks import markup
 from notebooks.results import Results, load_model, load_results
@@ -58,7 +59,7 @@ def close(parts: Iterable[widgets.Widget]) -> None:
 def modified() -> float | None:
     """When the results were written; None while a stage has not written them yet."""
     try:
-        return PATH.stat().st_mtime
+        return PREDICTIONS.stat().st_mtime
     except FileNotFoundError:
         return None
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from classifier.data.images import decode
 from classifier.data.prepared import map_split
+from classifier.paths import CHECKPOINT
 from classifier.results.predictions import class_names, load_predictions, require_prepared, require_same_model
 
 import numpy as np
@@ -42,7 +43,6 @@ def load_model(results: Results) -> Ask:
         InputError: if it cannot be used, or the results are those of another model.
     """
     from classifier.config import load_params
-    from classifier.network.checkpoint import PATH as CHECKPOINT
     from classifier.network.predictor import Predictor
 
     params = load_params("evaluate")

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from classifier.errors import InputError, run
 from classifier.files import atomic_write
+from classifier.paths import DATA
 
 if TYPE_CHECKING:
     from torchvision.datasets import CIFAR10
@@ -28,7 +29,7 @@ TIMEOUT = 20  # seconds without an answer
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("dataset", choices=["cifar10", "cifar100", "digits"])
-    parser.add_argument("--out", type=Path, default=Path("data"), help="target folder (default: data)")
+    parser.add_argument("--out", type=Path, default=DATA, help="target folder (default: data)")
     parser.add_argument("--archive", type=Path, help="CIFAR's .tar.gz, instead of the download")
     arguments = parser.parse_args()
     if arguments.dataset == "digits":

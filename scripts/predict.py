@@ -140,12 +140,12 @@ def print_json(results: Iterable[Result], classes: list[str], top: int | None) -
     """One list, printed object by object."""
     start = "[\n"
     for path, probabilities in results:
-        print(start + json.dumps(describe(path, probabilities, classes, top), ensure_ascii=False), end="")
+        print(start + json.dumps(json_object(path, probabilities, classes, top), ensure_ascii=False), end="")
         start = ",\n"
     print("[]" if start == "[\n" else "\n]")
 
 
-def describe(path: Path, probabilities: np.ndarray, classes: list[str], top: int | None) -> dict[str, Any]:
+def json_object(path: Path, probabilities: np.ndarray, classes: list[str], top: int | None) -> dict[str, Any]:
     """The object that JSON has for an image."""
     [(prediction, confidence)] = likeliest(probabilities, classes, 1)
     answer = {"path": str(path), "prediction": prediction, "confidence": confidence}

@@ -10,23 +10,14 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from classifier.errors import InputError
 from classifier.files import sha256
+from classifier.paths import DATASET, LISTING, split_path
 
 import numpy as np
 import pandas as pd
-
-FOLDER = Path("prepared")
-DESCRIPTION = FOLDER / "dataset.json"
-LISTING = FOLDER / "images.csv"
-
-
-def split_path(split: str) -> Path:
-    """Where the tensors of a split lie."""
-    return FOLDER / f"{split}.safetensors"
 
 
 @dataclass(frozen=True)
@@ -87,12 +78,12 @@ def load_description() -> Description:
         InputError: if it is missing or was written by another version of prepare.py.
     """
     try:
-        document = json.loads(DESCRIPTION.read_text(encoding="utf-8"))
+        document = json.loads(DATASET.read_text(encoding="utf-8"))
         return Description(**{name: document[name] for name in Description.__dataclass_fields__})
     except FileNotFoundError:
-        raise InputError(f"{DESCRIPTION} not found: run `dvc repro` or `python prepare.py` first.") from None
+        raise InputError(f"{DATASET} not found: run `dvc repro` or `python prepare.py` first.") from None
     except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{DESCRIPTION} is damaged ({error!r}): run `dvc repro -f prepare`.") from None
+        raise InputError(f"{DATASET} is damaged ({error!r}): run `dvc repro -f prepare`.") from None
 
 
 def list_prepared(split: str) -> pd.DataFrame:
@@ -127,7 +118,7 @@ def map_split(split: str, description: Description | None = None) -> PreparedSpl
     if not path.exists():
         raise InputError(f"{path} not found: run `dvc repro`, or fetch it with `dvc pull`.")
     if description and sha256(path) != description.splits[split]["sha256"]:
-        raise InputError(f"{path} is not the file that {DESCRIPTION} describes: run `dvc repro -f prepare`.")
+        raise InputError(f"{path} is not the file that {DATASET} describes: run `dvc repro -f prepare`.")
     try:
         with open(path, "rb") as file:
             header_size = int.from_bytes(file.read(8), "little")

@@ -11,11 +11,11 @@ from classifier.errors import InputError
 from classifier.network.models import build_network
 from classifier.network.network import Network
 from classifier.network.preprocessing import Preprocessing
+from classifier.paths import CHECKPOINT
 from classifier.tensors import read_tensors, write_tensors
 
 from torch import Tensor
 
-PATH = Path("models/classifier.safetensors")
 KEY = "checkpoint"  # of the metadata in the file
 FORMAT = "2"
 
@@ -78,7 +78,7 @@ def read_environment(path: str | Path) -> dict[str, Any]:
         return {}
 
 
-def require_same_classes(metadata: Metadata, classes: list[str], path: str | Path = PATH) -> None:
+def require_same_classes(metadata: Metadata, classes: list[str], path: str | Path = CHECKPOINT) -> None:
     """Refuse a checkpoint whose logits mean other classes, or the same classes in another order.
 
     Raises:

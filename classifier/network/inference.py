@@ -23,7 +23,8 @@ def predict_logits(network: Network, batches: Iterable[Tensor], dtype: torch.dty
         for batch in batches:
             views = test_time_views(network.normalize(network.preprocessing.centre(batch)), tta)
             with torch.autocast(batch.device.type, dtype, enabled=dtype != torch.float32):
-                logits.append(sum(weight * network(view).float() for weight, view in views))
+                mean: Tensor = sum(weight * network(view).float() for weight, view in views)  # type: ignore[assignment]
+                logits.append(mean)
     return torch.cat(logits)
 
 

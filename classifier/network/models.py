@@ -64,7 +64,7 @@ def _torchvision_module(name: str, num_classes: int, image_size: int) -> nn.Modu
     known = models.list_models(module=models)
     if name not in known:
         raise InputError(f"train.model: no network is called {name!r}, {nearest(name, [*WIDTHS, *known])}")
-    arguments = {}
+    arguments: dict[str, bool | int] = {}
     if name in ("googlenet", "inception_v3"):
         arguments = {"aux_logits": False, "init_weights": True}
     elif name.startswith("vit_"):

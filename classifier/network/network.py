@@ -36,9 +36,9 @@ class Network:
         """Call the module through what `wrapper` makes of it."""
         self._wrapper, self._called = wrapper, wrapper(self.module)
 
-    def set_trainable(self, parameters: Iterable[nn.Parameter], trainable: bool) -> None:
-        """Let `parameters` learn, or keep them as they are."""
-        changed = [p for p in parameters if p.requires_grad != trainable]
+    def set_trainable(self, parameters: Iterable[Tensor | None], trainable: bool) -> None:
+        """Let `parameters` learn, or keep them as they are. None, as of a layer without biases, is passed over."""
+        changed = [p for p in parameters if p is not None and p.requires_grad != trainable]
         for p in changed:
             p.requires_grad = trainable
         if changed:  # DistributedDataParallel waits for gradients of what could learn when it was made
@@ -46,7 +46,7 @@ class Network:
 
     def to(self, device: torch.device, memory_format: torch.memory_format = torch.preserve_format) -> "Network":
         """Move it to a device; the memory format of filters decides how fast convolutions are, and the last bits."""
-        self.module.to(device, memory_format=memory_format)
+        self.module.to(device, memory_format=memory_format)  # type: ignore[call-overload]  # torch's stub forgot it
         self.normalize.to(device)
         return self
 

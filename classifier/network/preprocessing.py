@@ -1,9 +1,15 @@
 """How images become the input of a network: one description, which belongs to the network and travels with it."""
 
-from dataclasses import dataclass
-from typing import TypeVar
+from __future__ import annotations
 
-Images = TypeVar("Images")  # an array or a tensor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:  # importing torch takes seconds, and nothing here needs it
+    import numpy as np
+    from torch import Tensor
+
+Images = TypeVar("Images", "np.ndarray", "Tensor")
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ import os
 import sys
 import threading
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -45,6 +46,8 @@ def track(messages: Iterator[dict[str, Any]]) -> dict[str, Any]:
     except wandb.Error as error:
         mode, because = "offline", f"the server refuses the run: {one_line(error)}"
         run = begin_run(first, mode)
+    if first["stage"] == "evaluate":
+        import_module("classifier.results.predictions")  # pandas takes a second: now, not when the stage waits
     ended = False
     for message in messages:
         ended = "end" in message

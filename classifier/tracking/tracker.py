@@ -16,6 +16,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from classifier.paths import PARAMS
+
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -47,7 +49,7 @@ class Tracker:
             report = {"because": "interrupted"}
         _kill(self._process)
         self._process = None
-        print(describe(report), flush=True)
+        print(closing_line(report), flush=True)
 
     def _finish_with_spare(self, process: subprocess.Popen, report: dict[str, Any]) -> dict[str, Any]:
         try:
@@ -87,18 +89,18 @@ def start_run(stage: str, environment: dict[str, Any]) -> Tracker:
         print("W&B: not installed, so this run is not tracked")
         return Tracker()
     try:
-        params = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
+        params = yaml.safe_load(PARAMS.read_text(encoding="utf-8"))
         tracker = Tracker(process := _spawn())
         if process.stdin:
             os.set_blocking(process.stdin.fileno(), False)
         tracker._send(stage=stage, params=params, environment=environment)
     except OSError as error:
-        print(describe({"because": str(error)}))
+        print(closing_line({"because": str(error)}))
         return Tracker()
     return tracker
 
 
-def describe(report: dict[str, Any]) -> str:
+def closing_line(report: dict[str, Any]) -> str:
     """What people are told of a run at its end."""
     because = f" ({report['because']})" if report.get("because") else ""
     if "url" in report:

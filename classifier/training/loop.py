@@ -30,7 +30,7 @@ class Trainer:
     device: torch.device
     dtype: torch.dtype
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         self.optimizers = build_optimizers(self.network, self.params)
         self.lr_factor = lr_factor(self.params.schedule, self.params.warmup)
         self.peak_lrs = [[group["lr"] for group in o.param_groups] for o in self.optimizers]

@@ -19,11 +19,11 @@ class Muon(torch.optim.Optimizer):
     parameters alone and does not keep the norm.
     """
 
-    def __init__(self, params, lr: float, momentum: float):
+    def __init__(self, params: list[nn.Parameter], lr: float, momentum: float):
         super().__init__(params, {"lr": lr, "momentum": momentum})
 
     @torch.no_grad()
-    def step(self) -> None:
+    def step(self, closure: None = None) -> None:  # type: ignore[override]  # there is no loss to ask for again
         for group in self.param_groups:
             for p in group["params"]:
                 if p.grad is None:
@@ -73,13 +73,13 @@ def build_optimizers(network: Network, params: TrainParams) -> list[torch.optim.
     return [torch.optim.SGD(groups, lr=params.lr, momentum=params.momentum, nesterov=params.momentum > 0)]
 
 
-def find_matrices(module: nn.Module) -> set[nn.Parameter]:
+def find_matrices(module: nn.Module) -> set[Tensor]:
     """The filters of convolutions and the weights of linear layers.
 
     Not every parameter of two or four dimensions: a table of biases, as Swin's, is none, and orthogonalising it
     would be as wrong as decaying a bias.
     """
-    found = set()
+    found: set[Tensor] = set()
     for layer in module.modules():
         if isinstance(layer, nn.Linear | nn.Conv2d):
             found.add(layer.weight)
@@ -88,7 +88,7 @@ def find_matrices(module: nn.Module) -> set[nn.Parameter]:
     return found
 
 
-def _decay_groups(matrices: list[Tensor], vectors: list[Tensor], weight_decay: float) -> list[dict]:
+def _decay_groups(matrices: list[nn.Parameter], vectors: list[nn.Parameter], weight_decay: float) -> list[dict]:
     return [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
 
 

@@ -6,7 +6,6 @@ from urllib.parse import urlsplit
 
 from classifier.data.images import decode
 from classifier.errors import InputError
-from classifier.network import export
 from classifier.network.predictor import Predictor
 from classifier.results.predictions import parse_predictions
 
@@ -28,9 +27,9 @@ pytestmark = pytest.mark.slow
 def exported(finished):
     """The finished clone of the digits, with demo.html in it."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(export, "CACHE", ROOT / ".cache")  # fetched once for all tests
+        patch.setattr(export_demo, "CACHE", ROOT / ".cache")  # fetched once for all tests
         try:
-            export.fetch_runtime()
+            export_demo.fetch_runtime()
         except InputError as error:
             pytest.skip(str(error))
     shutil.copytree(ROOT / ".cache", finished.path / ".cache")

@@ -9,8 +9,7 @@ import tarfile
 from pathlib import Path
 
 from classifier.errors import InputError
-from classifier.network import export
-from classifier.network.export import fetch_runtime, pack, round_weights, to_onnx
+from classifier.network.export import round_weights, to_onnx
 from classifier.network.network import Network
 from tests.conftest import small
 
@@ -131,8 +130,8 @@ def test_text_cannot_leave_the_script_that_it_stands_in():
 
 def test_packing_is_reversible_and_repeats_itself():
     data = b"weights" * 1000
-    assert gzip.decompress(base64.b64decode(pack(data))) == data
-    assert pack(data) == pack(data)
+    assert gzip.decompress(base64.b64decode(export_demo.compress(data))) == data
+    assert export_demo.compress(data) == export_demo.compress(data)
 
 
 # Fetching the runtime, with a program in npm's place.
@@ -142,13 +141,13 @@ def test_packing_is_reversible_and_repeats_itself():
 def npm(workspace, monkeypatch):
     """A function that puts a shell script in npm's place; "$4" is the folder that it must write to."""
     monkeypatch.setenv("PATH", "/usr/bin:/bin")
-    monkeypatch.setattr(export.shutil, "which", lambda name: None)
+    monkeypatch.setattr(export_demo.shutil, "which", lambda name: None)
 
     def install(script):
         path = workspace / "npm"
         path.write_text(f"#!/bin/sh\n{script}\n")
         path.chmod(0o755)
-        monkeypatch.setattr(export.shutil, "which", lambda name: str(path))
+        monkeypatch.setattr(export_demo.shutil, "which", lambda name: str(path))
 
     return install
 
@@ -156,7 +155,7 @@ def npm(workspace, monkeypatch):
 def archive(path: Path) -> Path:
     """A package with the two files that are needed."""
     with tarfile.open(path, "w:gz") as tar:
-        for key, name in export.RUNTIME_FILES.items():
+        for key, name in export_demo.RUNTIME_FILES.items():
             member = tarfile.TarInfo(f"package/dist/{name}")
             member.size = len(key)
             tar.addfile(member, io.BytesIO(key.encode()))
@@ -166,39 +165,39 @@ def archive(path: Path) -> Path:
 def test_the_runtime_is_fetched_once_and_checked(npm, workspace, monkeypatch):
     package = archive(workspace / "package.tgz")
     digest = base64.b64encode(hashlib.sha512(package.read_bytes()).digest()).decode()
-    monkeypatch.setattr(export, "INTEGRITY", f"sha512-{digest}")
-    npm(f'echo x >> {workspace}/calls; cp {package} "$4/{export.RUNTIME.replace("@", "-")}.tgz"')
-    assert fetch_runtime() == {"script": b"script", "wasm": b"wasm"}
-    assert fetch_runtime() == {"script": b"script", "wasm": b"wasm"}
+    monkeypatch.setattr(export_demo, "INTEGRITY", f"sha512-{digest}")
+    npm(f'echo x >> {workspace}/calls; cp {package} "$4/{export_demo.RUNTIME.replace("@", "-")}.tgz"')
+    assert export_demo.fetch_runtime() == {"script": b"script", "wasm": b"wasm"}
+    assert export_demo.fetch_runtime() == {"script": b"script", "wasm": b"wasm"}
     assert (workspace / "calls").read_text() == "x\n"
     assert len(list(Path(".cache").iterdir())) == 1
 
 
 def test_another_package_than_the_published_one_is_refused(npm, workspace):
     package = archive(workspace / "package.tgz")
-    npm(f'cp {package} "$4/{export.RUNTIME.replace("@", "-")}.tgz"')
+    npm(f'cp {package} "$4/{export_demo.RUNTIME.replace("@", "-")}.tgz"')
     with pytest.raises(InputError, match=r"is not onnxruntime-web@.* as it was published: remove it"):
-        fetch_runtime()
+        export_demo.fetch_runtime()
 
 
 def test_without_npm_the_message_says_what_to_install(npm):
     with pytest.raises(InputError, match=r"npm not found.*install Node\.js"):
-        fetch_runtime()
+        export_demo.fetch_runtime()
 
 
 def test_without_a_network_the_message_is_one_line_with_npms_reason(npm):
     npm("echo npm error code ENOTFOUND >&2; echo npm error A complete log of this run: x.log >&2; exit 1")
     with pytest.raises(InputError) as error:
-        fetch_runtime()
+        export_demo.fetch_runtime()
     assert str(error.value).endswith("(is there a network?): code ENOTFOUND")
     assert list(Path(".cache").iterdir()) == []
 
 
 def test_an_npm_that_never_answers_is_given_up(npm, monkeypatch):
-    monkeypatch.setattr(export, "TIMEOUT", 0.2)
+    monkeypatch.setattr(export_demo, "TIMEOUT", 0.2)
     npm("exec sleep 30")
     with pytest.raises(InputError, match="did not fetch"):
-        fetch_runtime()
+        export_demo.fetch_runtime()
 
 
 @pytest.mark.parametrize("count", ["-1", "100000"])

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import prepare
 import train
-from classifier.network.checkpoint import PATH, load_checkpoint
+from classifier.network.checkpoint import load_checkpoint
 from classifier.network.network import Network
 from classifier.network.preprocessing import Preprocessing
+from classifier.paths import CHECKPOINT
 from classifier.tensors import read_tensors
 from tests.conftest import small
 
@@ -41,7 +42,7 @@ def test_a_wrapped_network_is_whitened_trained_and_saved_as_a_bare_one_is(
     Path("params.yaml").write_text(params(changes))
     prepare.main()
     train.main()
-    bare, description = read_tensors(PATH, "checkpoint")
+    bare, description = read_tensors(CHECKPOINT, "checkpoint")
 
     calls = []
     move = Network.to
@@ -53,7 +54,7 @@ def test_a_wrapped_network_is_whitened_trained_and_saved_as_a_bare_one_is(
 
     monkeypatch.setattr(Network, "to", move_and_wrap)
     train.main()
-    wrapped, described = read_tensors(PATH, "checkpoint")
+    wrapped, described = read_tensors(CHECKPOINT, "checkpoint")
     assert calls
     assert wrapped.keys() == bare.keys()
     assert not any(name.startswith(("module.", "_orig_mod.")) for name in wrapped)
@@ -63,7 +64,7 @@ def test_a_wrapped_network_is_whitened_trained_and_saved_as_a_bare_one_is(
     untouched = small("airbench_small", 3, 16).module.whiten.weight
     assert torch.equal(filters[12:], -filters[:12])  # as fit_to_data() makes them, and no initialisation does
     assert not torch.equal(untouched[12:], -untouched[:12])
-    assert not load_checkpoint(PATH)[0].module.training
+    assert not load_checkpoint(CHECKPOINT)[0].module.training
 
 
 def test_progress_reaches_the_layers_below_a_wrapper():

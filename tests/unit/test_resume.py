@@ -10,7 +10,7 @@ from pathlib import Path
 import prepare
 import train
 from classifier.errors import InputError
-from classifier.network.checkpoint import PATH
+from classifier.paths import CHECKPOINT, HISTORY
 from classifier.training import resume
 from classifier.training.resume import alone, load_state, save_state, state_path
 from tests.conftest import ROOT
@@ -19,7 +19,7 @@ import pytest
 import torch
 from torch.optim import SGD, AdamW
 
-FINISHED = [str(PATH), "plots/history.csv"]
+FINISHED = [str(CHECKPOINT), str(HISTORY)]
 
 
 @pytest.fixture
@@ -145,9 +145,12 @@ def test_damaged_state_is_not_used_and_training_starts_afresh(run_train, damage,
     if damage == "flipped":
         content[-100] ^= 1
     state.write_bytes(
-        {"truncated": content[: len(content) // 2], "flipped": content, "empty": b"", "foreign": whole[str(PATH)]}[
-            damage
-        ]
+        {
+            "truncated": content[: len(content) // 2],
+            "flipped": content,
+            "empty": b"",
+            "foreign": whole[str(CHECKPOINT)],
+        }[damage]
     )
     assert run_train() == whole
     output = capsys.readouterr().out

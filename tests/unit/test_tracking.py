@@ -124,7 +124,7 @@ def test_all_waits_together_are_at_most_ten_seconds():
 
 def test_paths_are_told_from_where_one_stands(workspace):
     folders = [str(workspace / "wandb" / "offline-1"), "/elsewhere/offline-2"]
-    assert "`wandb sync wandb/offline-1 /elsewhere/offline-2`" in tracking.describe({"folders": folders})
+    assert "`wandb sync wandb/offline-1 /elsewhere/offline-2`" in tracking.closing_line({"folders": folders})
 
 
 def test_a_run_is_called_after_its_commit_and_says_whether_files_differ_from_it(workspace, params, monkeypatch):
@@ -137,6 +137,6 @@ def test_a_run_is_called_after_its_commit_and_says_whether_files_differ_from_it(
     for command in ("init --quiet", "add params.yaml", "commit --quiet --message start", "tag baseline"):
         subprocess.run(["git", *command.split()], check=True)
     first = {"params": yaml.safe_load(params()), "environment": {}}
-    assert wandb_run.describe(first, wandb.Settings())["name"] == "baseline"
+    assert wandb_run.identify(first, wandb.Settings())["name"] == "baseline"
     Path("params.yaml").write_text(params({"train.lr": 0.2}))
-    assert wandb_run.describe(first, wandb.Settings())["name"] == "baseline-dirty"
+    assert wandb_run.identify(first, wandb.Settings())["name"] == "baseline-dirty"

@@ -12,9 +12,10 @@ from classifier.data.augment import build_augment
 from classifier.data.loader import ResidentSource
 from classifier.errors import InputError
 from classifier.network import inference
-from classifier.network.checkpoint import PATH, load_checkpoint
+from classifier.network.checkpoint import load_checkpoint
 from classifier.network.network import Network, Normalize
 from classifier.network.preprocessing import Preprocessing
+from classifier.paths import CHECKPOINT
 from classifier.reproducibility import autocast_dtype, select_device, step_seed
 from classifier.tracking.tracker import Tracker
 from classifier.training.criterion import Criterion, weigh_classes
@@ -36,7 +37,7 @@ def run_train(workspace, small_dataset, params):
     def run(changes=None) -> bytes:
         Path("params.yaml").write_text(params(changes))
         train.main()
-        return PATH.read_bytes()
+        return CHECKPOINT.read_bytes()
 
     return run
 
@@ -160,7 +161,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(run_train):
 @pytest.mark.parametrize("seed", [20_260_131, 2**31 - 1, 2**32 - 1])
 def test_large_seeds_such_as_dates_work(run_train, seed):
     run_train({"train.seed": seed})
-    assert PATH.exists()
+    assert CHECKPOINT.exists()
 
 
 @pytest.mark.parametrize("disturbed", ["augmentation", "dropout"])
@@ -243,14 +244,14 @@ def test_a_learning_rate_that_explodes_stops_training_and_leaves_the_checkpoint(
     before = run_train()
     with pytest.raises(InputError, match=r"loss is (nan|inf) at epoch \d, step \d, learning rate .*lower train\.lr"):
         run_train({"train.optimizer": optimizer, "train.lr": 1e30, "train.aux_lr": 1e30, "train.epochs": 3})
-    assert PATH.read_bytes() == before
+    assert CHECKPOINT.read_bytes() == before
 
 
 def test_weights_that_explode_in_the_last_step_are_not_kept(run_train):
     before = run_train()
     with pytest.raises(InputError, match=r"train\.lr"):
         run_train({"train.optimizer": "sgd", "train.lr": 1e38, "train.batch_size": 500})
-    assert PATH.read_bytes() == before
+    assert CHECKPOINT.read_bytes() == before
 
 
 # Which weights are kept
@@ -289,7 +290,7 @@ def test_the_weights_of_the_best_or_of_the_last_epoch_are_kept(monkeypatch, tmp_
 
 def test_the_checkpoint_says_how_images_were_treated(run_train):
     run_train()
-    _, metadata = load_checkpoint(PATH)
+    _, metadata = load_checkpoint(CHECKPOINT)
     described = json.loads(Path("prepared/dataset.json").read_text())
     assert metadata.model == "airbench_small"
     assert metadata.classes == ["cat", "dog", "frog"]
