@@ -55,7 +55,7 @@ def test_mistakes_are_counted_by_what_is_taken_for_what(answers):
 
 def test_the_worst_mistakes_are_the_most_confident_and_of_equals_the_first(answers):
     assert worst_mistakes(answers)["index"].tolist() == [1, 3, 4]
-    assert worst_mistakes(answers.assign(confidence=0.5))["index"].tolist() == [1, 3, 4]
+    assert worst_mistakes(answers[::-1].assign(confidence=0.5))["index"].tolist() == [1, 3, 4]
     assert len(worst_mistakes(pd.concat([answers] * 20))) == 32
 
 
