@@ -9,7 +9,7 @@ from time import sleep
 
 from classifier.errors import InputError
 from classifier.paths import PREDICTIONS
-from classifier.results.predictions import is_right
+from classifier.results.predictions import is_right, worst_mistakes
 from classifier.results.story import count_images
 from notebooks import markup
 from notebooks.results import Results, load_model, load_results
@@ -122,10 +122,9 @@ def gallery(results: Results) -> widgets.Widget:
 
     def choose() -> pd.DataFrame:
         answers = mixed[mixed["label"] == label.value] if label.value is not None else mixed
-        right = is_right(answers)
         if kind.value == "wrong":
-            return answers[~right].sort_values("confidence", ascending=False)
-        return answers[right] if kind.value == "right" else answers
+            return worst_mistakes(answers, len(answers))
+        return answers[is_right(answers)] if kind.value == "right" else answers
 
     def draw(count: int = PORTION) -> None:
         nonlocal shown

@@ -130,10 +130,10 @@ def count_right(predictions: pd.DataFrame) -> pd.DataFrame:
     return table.assign(recall=table["right"] / table["images"])
 
 
-def worst_mistakes(predictions: pd.DataFrame) -> pd.DataFrame:
-    """The rows of the WORST wrong answers given most confidently, the most confident first."""
+def worst_mistakes(predictions: pd.DataFrame, count: int = WORST) -> pd.DataFrame:
+    """The rows of the `count` wrong answers given most confidently, the most confident first."""
     wrong = predictions[~is_right(predictions)]
-    return wrong.sort_values(["confidence", "index"], ascending=[False, True]).head(WORST)
+    return wrong.sort_values(["confidence", "index"], ascending=[False, True]).head(count)
 
 
 def mistakes(predictions: pd.DataFrame) -> pd.DataFrame:

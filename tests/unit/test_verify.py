@@ -85,6 +85,31 @@ def test_a_file_can_differ_and_be_changed_by_hand_or_absent():
     assert verdicts({"model": "M"}, {"model": None})[0] == {"model": "differs"}
 
 
+def test_a_lock_says_what_each_stage_read_and_wrote(tmp_path):
+    (tmp_path / "dvc.lock").write_text("""
+schema: '2.0'
+stages:
+  train:
+    cmd: python train.py
+    deps:
+    - {path: tensors, hash: md5, md5: t, size: 1}
+    - {path: "https://example.org/list", etag: x}
+    params:
+      params.yaml:
+        train: {lr: 1e-05}
+    outs:
+    - {path: model, hash: md5, md5: m, size: 2}
+  note:
+    cmd: echo
+""")
+    assert read_lock(tmp_path / "dvc.lock") == {
+        "train": RecordedStage(
+            {"tensors": "t", "https://example.org/list": ""}, {"model": "m"}, {"train": {"lr": 1e-05}}
+        ),
+        "note": RecordedStage({}, {}, {}),
+    }
+
+
 @pytest.mark.parametrize(
     "text", ["", "[]", "schema: '2.0'", "stages: {train: {outs: [{md5: m}]}}", "<<<<<<< HEAD\na: 1"]
 )
