@@ -118,8 +118,8 @@ def train_and_validate(
         weights, values = saved
         history, logged = [Epoch(*row) for row in values["history"]], values["logged"]
         trainer.scaler.load_state_dict(values["scaler"])
-        for row in logged:
-            tracker.log(**row)
+        for epoch_log in logged:
+            tracker.log(**epoch_log)
         print(f"going on after epoch {len(history)}, where an earlier run of the same training stopped")
     count = len(train_set.labels)
     with tqdm(

@@ -54,9 +54,10 @@ def to_onnx(network: Network, name: str) -> bytes:
         except Exception as error:  # the exporter raises whatever its passes raise
             reason = (str(error).strip() or repr(error)).splitlines()[0]
             raise InputError(f"the network {name} cannot be exported to ONNX: {reason}") from None
-    assert exported is not None  # as it is where a file is asked for
-    _store_as_half(exported.model_proto.graph)
-    return exported.model_proto.SerializeToString()
+    assert exported is not None  # it is only where the model goes to a file
+    proto = exported.model_proto  # made anew at each access
+    _store_as_half(proto.graph)
+    return proto.SerializeToString()
 
 
 def _store_as_half(graph: Any) -> None:
