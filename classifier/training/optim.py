@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from classifier.config import TrainParams
 from classifier.network.network import Network
+from classifier.reproducibility import has_bf16
 
 import torch
 from torch import Tensor, nn
@@ -38,8 +39,8 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonalize(matrix: Tensor, steps: int = 3) -> Tensor:
-    """About the nearest semi-orthogonal matrix to [m, n], by quintic Newton-Schulz steps in bf16."""
-    x = matrix.bfloat16()
+    """About the nearest semi-orthogonal matrix to [m, n], by quintic Newton-Schulz steps: in bf16 if that is fast."""
+    x = matrix.bfloat16() if has_bf16(matrix.device) else matrix.float()
     x = x / (x.norm() + 1e-7)
     if len(matrix) > matrix.shape[1]:
         x = x.T

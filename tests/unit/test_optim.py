@@ -1,6 +1,7 @@
 """Optimizers and learning-rate schedules."""
 
 from classifier.config import load_params
+from classifier.training import optim
 from classifier.training.optim import Muon, build_optimizers, find_matrices, lr_factor, orthogonalize
 from tests.conftest import small
 
@@ -51,6 +52,17 @@ def test_a_muon_step_moves_against_the_gradient_by_the_learning_rate():
     moved = (weight.detach() - before).flatten(1)
     assert (moved * weight.grad.flatten(1)).sum() < 0
     assert torch.allclose(moved, -0.5 * orthogonalize(weight.grad.flatten(1)), atol=1e-5)
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_matrices_are_orthogonalised_in_bf16_only_where_the_hardware_has_it(monkeypatch, native):
+    monkeypatch.setattr(optim, "has_bf16", lambda device: native)
+    matrix = draw(24, 40)
+    result = orthogonalize(matrix)
+    assert torch.equal(result, result.bfloat16().float()) == native
+    assert result.dtype == torch.float32
+    singular = torch.linalg.svdvals(result)
+    assert 0.6 < singular.min() <= singular.max() < 1.3
 
 
 @pytest.mark.parametrize("optimizer", ["muon", "sgd", "adamw"])
