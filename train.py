@@ -1,6 +1,7 @@
 """Stage 2: train a network.
 
-Reads  prepared/{train,val}.safetensors, prepared/dataset.json and the section `train` of params.yaml.
+Reads  prepared/{train,val}.safetensors, prepared/dataset.json and the section `train` of params.yaml; and
+       pretrained/weights.safetensors, unless train.pretrained is none.
 Writes models/classifier.safetensors and plots/history.csv.
 
     python train.py              # on the GPU if there is one
@@ -13,7 +14,7 @@ import math
 import signal
 import sys
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,7 +29,8 @@ from classifier.errors import InputError, nearest, run
 from classifier.files import write_csv
 from classifier.network.checkpoint import PATH, Metadata, save_checkpoint
 from classifier.network.inference import Normalize
-from classifier.network.models import build_model, require_size
+from classifier.network.models import build_model, head_of, require_size
+from classifier.network.pretrained import read_weights, take_over
 from classifier.reproducibility import (
     autocast_dtype,
     describe_environment,
@@ -64,11 +66,17 @@ def main() -> None:
     description = load_description()
     augment = build_augment(params.augment, description.image_size, "train.augment")
     class_weights = weigh_classes(params.class_weights, description)
+    weights = read_weights(params.model, params.pretrained)
+    if weights and weights.preprocessing:  # the colours that they were trained on
+        description = replace(description, mean=list(weights.preprocessing.mean), std=list(weights.preprocessing.std))
     make_deterministic()
     device = select_device()
     dtype = autocast_dtype(params.precision, device)
     torch.manual_seed(params.seed)
     model = build_model(params.model, len(description.classes), description.image_size)
+    if weights:
+        count = take_over(model, head_of(model), weights)
+        print(f"weights: {params.model} from {weights.source}, {count} tensors; the head is new")
     low_res_size = round(params.low_res_scale * description.image_size)
     if params.low_res_share:
         require_size(model, params.model, low_res_size)
@@ -77,25 +85,26 @@ def main() -> None:
     val_set = Split(*(t.to(device) for t in load_split("val", description)))
     normalize = Normalize(description.mean, description.std, device)
     model = model.to(device, memory_format=torch.channels_last)
-    if hasattr(model, "fit_to_data"):
+    if hasattr(model, "fit_to_data") and not weights:
         count = max(1, WHITENING_PIXELS // description.image_size**2)
         sample = torch.randperm(len(train_set.images))[:count].to(device)
         model.fit_to_data(normalize(train_set.images[sample]))
     environment = describe_environment(device, dtype)
     trainer = Trainer(model, params, augment, normalize, class_weights.to(device), low_res_size, dtype)
-    state = state_path(asdict(params), asdict(description), environment)
+    identity = asdict(description) | ({"weights": weights.sha256} if weights else {})
+    state = state_path(asdict(params), identity, environment)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # the same care as for Ctrl+C
     with alone(Path(".resume/lock")), alone(state.with_suffix(".lock")):
         print("training {0} on {processor}, {threads} threads, {precision}".format(params.model, **environment))
         if (steps := params.epochs * trainer.steps(train_set)) < FEW_STEPS:
             print(f"note: only {steps} steps in all: a smaller train.batch_size or more train.epochs would learn more")
         tracker = start_run("train", environment)
-        history, weights = train_and_validate(trainer, train_set, val_set, state, tracker)
+        history, trained = train_and_validate(trainer, train_set, val_set, state, tracker)
         write_csv(HISTORY, list(Epoch._fields), history)
         metadata = Metadata(
             params.model, description.classes, description.image_size, description.mean, description.std, environment
         )
-        save_checkpoint(PATH, weights, metadata)
+        save_checkpoint(PATH, trained, metadata)
         print(f"wrote {PATH}")
         tracker.finish()
         state.unlink(missing_ok=True)  # last, so that until then nothing is lost

@@ -1,4 +1,4 @@
-"""Networks by name: the airbench family defined here, and every classification network of torchvision."""
+"""Networks by name: the airbench family defined here, and every classification network of torchvision and timm."""
 
 from collections.abc import Callable
 
@@ -79,12 +79,14 @@ MODELS: dict[str, Callable[[int], nn.Module]] = {
     "airbench_small": lambda num_classes: AirbenchNet(num_classes, widths=(32, 128, 128)),
 }
 
+TIMM = "timm/"  # before the names of its networks
+
 
 def build_model(name: str, num_classes: int, image_size: int) -> nn.Module:
     """Build a network with untrained weights, drawn from torch's global generator.
 
     Args:
-        name: a key of MODELS or a name that `torchvision.models.get_model` knows.
+        name: a key of MODELS, a name that `torchvision.models.get_model` knows, or timm/ and one that timm knows.
         num_classes: the number of logits.
         image_size: side length of the images it will see.
 
@@ -92,7 +94,12 @@ def build_model(name: str, num_classes: int, image_size: int) -> nn.Module:
         InputError: if there is no such network or it does not take images of that size.
     """
     try:
-        model = MODELS[name](num_classes) if name in MODELS else _torchvision_model(name, num_classes, image_size)
+        if name in MODELS:
+            model = MODELS[name](num_classes)
+        elif name.startswith(TIMM):
+            model = _timm_model(name, num_classes, image_size)
+        else:
+            model = _torchvision_model(name, num_classes, image_size)
     except (RuntimeError, ValueError, AssertionError) as error:
         raise _size_error(name, image_size, error) from None
     require_size(model, name, image_size)
@@ -132,3 +139,24 @@ def _torchvision_model(name: str, num_classes: int, image_size: int) -> nn.Modul
     elif name.startswith("vit_"):
         arguments = {"image_size": image_size}
     return models.get_model(name, weights=None, num_classes=num_classes, **arguments)
+
+
+def _timm_model(name: str, num_classes: int, image_size: int) -> nn.Module:
+    import timm  # slow to import, and the other networks do without
+
+    architecture = name.removeprefix(TIMM)
+    if not timm.is_model(architecture):
+        known = [TIMM + known for known in timm.list_models()]
+        raise InputError(f"train.model: no network is called {name!r}, {nearest(name, known)}")
+    description = timm.get_pretrained_cfg(architecture, allow_unregistered=True)
+    fixed = description is not None and description.fixed_input_size
+    arguments = {"img_size": image_size} if fixed else {}
+    return timm.create_model(architecture, pretrained=False, num_classes=num_classes, **arguments)
+
+
+def head_of(model: nn.Module) -> nn.Module:
+    """The layer that makes the logits: what timm calls the classifier, or the last layer that has weights."""
+    if hasattr(model, "get_classifier"):
+        head = model.get_classifier()
+        return head if isinstance(head, nn.Module) else nn.ModuleList(head)  # distilled networks have two
+    return [module for module in model.modules() if any(True for _ in module.parameters(recurse=False))][-1]
