@@ -1,6 +1,7 @@
 """Stage 2: train a network.
 
-Reads  prepared/{train,val}.safetensors, prepared/dataset.json and the section `train` of params.yaml.
+Reads  prepared/{train,val}.safetensors, prepared/dataset.json and the section `train` of params.yaml; and
+       pretrained/weights.safetensors, unless train.pretrained is none.
 Writes models/classifier.safetensors and plots/history.csv.
 
     python train.py              # on the GPU if there is one
@@ -30,6 +31,7 @@ from classifier.files import write_csv
 from classifier.network.checkpoint import Metadata, save_checkpoint
 from classifier.network.models import build_network, require_size
 from classifier.network.preprocessing import Preprocessing
+from classifier.network.pretrained import read_weights, take_over
 from classifier.paths import CHECKPOINT, HISTORY
 from classifier.reproducibility import (
     autocast_dtype,
@@ -65,33 +67,41 @@ def main() -> None:
     description = load_description()
     augment = build_augment(params.augment, description.image_size, "train.augment")
     class_weights = weigh_classes(params.class_weights, description.splits["train"]["per_class"])
+    weights = read_weights(params.model, params.pretrained)
+    # Pretrained weights want the colours that they were trained on.
+    colours = (weights and weights.preprocessing) or description
     make_deterministic()
     device = select_device()
     dtype = autocast_dtype(params.precision, device)
     torch.manual_seed(params.seed)
     size = description.image_size
-    preprocessing = Preprocessing(size, "crop", size, "bilinear", tuple(description.mean), tuple(description.std))
+    preprocessing = Preprocessing(size, "crop", size, "bilinear", tuple(colours.mean), tuple(colours.std))
     network = build_network(params.model, len(description.classes), preprocessing)
+    if weights:
+        count = take_over(network, weights)
+        print(f"weights: {params.model} from {weights.source}, {count} tensors; the head is new")
     low_res_size = round(params.low_res_scale * size)
     if params.low_res_share:
         require_size(network.module, params.model, low_res_size)
 
     train_set, val_set = (open_source(split, description, device) for split in ("train", "val"))
     network.to(device, torch.channels_last)  # in which convolutions are fastest
-    network.fit_to_data(lambda count: network.normalize(sample(train_set, count)))
+    if not weights:
+        network.fit_to_data(lambda count: network.normalize(sample(train_set, count)))
     environment = describe_environment(device, dtype)
     criterion = Criterion(class_weights.to(device), params.class_weighting, params.label_smoothing)
     trainer = Trainer(network, params, augment, criterion, low_res_size, device, dtype)
-    state = state_path(asdict(params), asdict(description), environment)
+    identity = asdict(description) | ({"weights": weights.sha256} if weights else {})
+    state = state_path(asdict(params), identity, environment)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # the same care as for Ctrl+C
     with alone(Path(".resume/lock")), alone(state.with_suffix(".lock")):
         print("training {0} on {processor}, {threads} threads, {precision}".format(params.model, **environment))
         if (steps := params.epochs * trainer.steps(train_set)) < FEW_STEPS:
             print(f"note: only {steps} steps in all: a smaller train.batch_size or more train.epochs would learn more")
         tracker = start_run("train", environment)
-        history, weights = train_and_validate(trainer, train_set, val_set, state, tracker)
+        history, trained = train_and_validate(trainer, train_set, val_set, state, tracker)
         write_csv(HISTORY, list(Epoch._fields), history)
-        save_checkpoint(CHECKPOINT, weights, Metadata(params.model, description.classes, preprocessing, environment))
+        save_checkpoint(CHECKPOINT, trained, Metadata(params.model, description.classes, preprocessing, environment))
         print(f"wrote {CHECKPOINT}")
         tracker.finish()
         state.unlink(missing_ok=True)  # last, so that until then nothing is lost

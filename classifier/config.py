@@ -4,6 +4,7 @@ Every key is required and no other is allowed, so that params.yaml is the only p
 stands. All problems of the file are reported together, before any data is read.
 """
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -21,6 +22,10 @@ AT_LEAST_1 = Must("at least 1", lambda v: v >= 1)
 FRACTION = Must("between 0 and 1, both excluded", lambda v: 0 < v < 1)
 SHARE = Must("at least 0 and less than 1", lambda v: 0 <= v < 1)
 IMAGE_SIZE = Must("between 4 and 1024", lambda v: 4 <= v <= 1024)
+PRETRAINED = Must(
+    "none, package, the name of weights, or PATH@sha256: and the 64 hexadecimal digits of the file's SHA-256",
+    lambda v: bool(re.fullmatch(r"\w+|.+@sha256:[0-9a-f]{64}", v)),
+)
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,7 @@ class PrepareParams:
 class TrainParams:
     seed: Annotated[int, SEED]
     model: str
+    pretrained: Annotated[str, PRETRAINED]
     epochs: Annotated[int, AT_LEAST_1]
     batch_size: Annotated[int, Must("at least 2, which batch norm needs", lambda v: v >= 2)]
     optimizer: Literal["sgd", "adamw", "muon"]

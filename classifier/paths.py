@@ -13,6 +13,9 @@ PREPARED = Path("prepared")
 DATASET = PREPARED / "dataset.json"
 LISTING = PREPARED / "images.csv"
 
+# scripts/get_weights.py writes
+WEIGHTS = Path("pretrained/weights.safetensors")
+
 # train.py writes
 CHECKPOINT = Path("models/classifier.safetensors")
 HISTORY = Path("plots/history.csv")

@@ -5,26 +5,32 @@ and of the tensors. The same contents give the same bytes: the library writes se
 in random order, so there is only one, a JSON text.
 """
 
+from __future__ import annotations
+
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from classifier.errors import InputError
 from classifier.files import atomic_write
 
 import safetensors
-import safetensors.torch
-import torch
-from torch import Tensor
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def write_tensors(path: str | Path, key: str, tensors: dict[str, Tensor], description: dict[str, Any]) -> None:
     """Write `tensors`, and `description` as JSON under the metadata key `key`, atomically."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     described = {**description, "sha256": _digest(tensors, description)}
+    if tensors:
+        from safetensors.torch import save
+    else:  # without torch, which is slow to import: the same bytes
+        from safetensors import serialize as save
     with atomic_write(path) as file:
-        file.write(safetensors.torch.save(tensors, {key: json.dumps(described, ensure_ascii=False)}))
+        file.write(save(tensors, {key: json.dumps(described, ensure_ascii=False)}))
 
 
 def read_tensors(path: str | Path, key: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -35,9 +41,12 @@ def read_tensors(path: str | Path, key: str) -> tuple[dict[str, Tensor], dict[st
         InputError: if it is no safetensors file, has nothing under `key`, or is not as it was written.
     """
     try:
-        with safetensors.safe_open(path, "pt") as file:
-            description = json.loads((file.metadata() or {}).get(key, "null"))
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+        with safetensors.safe_open(path, "np") as file:  # "pt" would import torch, which an empty file does without
+            description, names = json.loads((file.metadata() or {}).get(key, "null")), list(file.keys())
+        tensors = {}
+        if names:
+            with safetensors.safe_open(path, "pt") as file:
+                tensors = {name: file.get_tensor(name) for name in names}
     except FileNotFoundError:
         raise
     except (safetensors.SafetensorError, OSError, ValueError) as error:
@@ -51,6 +60,8 @@ def read_tensors(path: str | Path, key: str) -> tuple[dict[str, Tensor], dict[st
 
 def _digest(tensors: dict[str, Tensor], description: dict[str, Any]) -> str:
     digest = hashlib.sha256(json.dumps(description, sort_keys=True).encode())
+    if tensors:
+        import torch
     for name in sorted(tensors):
         tensor = tensors[name]
         digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())

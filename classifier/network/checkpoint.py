@@ -65,8 +65,7 @@ def _to_metadata(description: dict[str, Any]) -> Metadata:
         size, mean, std = (description[name] for name in ("image_size", "mean", "std"))
         preprocessing = Preprocessing(size, "crop", size, "bilinear", tuple(mean), tuple(std))
     else:
-        values = description["preprocessing"]
-        preprocessing = Preprocessing(**values | {name: tuple(values[name]) for name in ("mean", "std")})
+        preprocessing = Preprocessing.from_json(description["preprocessing"])
     return Metadata(description["model"], description["classes"], preprocessing, description.get("environment", {}))
 
 

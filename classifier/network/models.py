@@ -1,4 +1,4 @@
-"""Networks by name: the airbench family, and every classification network of torchvision."""
+"""Networks by name: the airbench family, and every classification network of torchvision and timm."""
 
 from classifier.errors import InputError, nearest
 from classifier.network.airbench import AirbenchNet, AirbenchNetwork
@@ -14,11 +14,14 @@ WIDTHS = {"airbench": (64, 256, 256), "airbench_medium": (48, 192, 192), "airben
 HEADS = ("fc", "classifier", "head", "heads")
 
 
+TIMM = "timm/"  # before the names of its networks
+
+
 def build_network(name: str, num_classes: int, preprocessing: Preprocessing) -> Network:
     """Build a network with untrained weights, drawn from torch's global generator.
 
     Args:
-        name: a key of WIDTHS or a name that `torchvision.models.get_model` knows.
+        name: a key of WIDTHS, a name that `torchvision.models.get_model` knows, or timm/ and one that timm knows.
         num_classes: the number of logits.
         preprocessing: how images become its input.
 
@@ -28,6 +31,8 @@ def build_network(name: str, num_classes: int, preprocessing: Preprocessing) -> 
     try:
         if name in WIDTHS:
             network: Network = AirbenchNetwork(AirbenchNet(num_classes, WIDTHS[name]), preprocessing)
+        elif name.startswith(TIMM):
+            network = _timm_network(name, num_classes, preprocessing)
         else:
             module = _torchvision_module(name, num_classes, preprocessing.crop)
             network = Network(module, _torchvision_head(module), preprocessing)
@@ -75,3 +80,20 @@ def _torchvision_module(name: str, num_classes: int, image_size: int) -> nn.Modu
 def _torchvision_head(module: nn.Module) -> nn.Module:
     top = next(child for name, child in module.named_children() if name in HEADS)
     return [layer for layer in top.modules() if isinstance(layer, nn.Linear | nn.Conv2d)][-1]
+
+
+def _timm_network(name: str, num_classes: int, preprocessing: Preprocessing) -> Network:
+    import timm  # slow to import, and the other networks do without
+
+    architecture = name.removeprefix(TIMM)
+    if not timm.is_model(architecture):
+        known = [TIMM + known for known in timm.list_models()]
+        raise InputError(f"train.model: no network is called {name!r}, {nearest(name, known)}")
+    description = timm.get_pretrained_cfg(architecture, allow_unregistered=True)
+    fixed = description is not None and description.fixed_input_size
+    arguments = {"img_size": preprocessing.crop} if fixed else {}
+    module = timm.create_model(architecture, pretrained=False, num_classes=num_classes, **arguments)
+    head = module.get_classifier()
+    if not isinstance(head, nn.Linear | nn.Conv2d):
+        raise InputError(f"train.model: {name} does not end in one layer that makes the logits, which is needed here.")
+    return Network(module, head, preprocessing)

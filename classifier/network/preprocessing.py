@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:  # importing torch takes seconds, and nothing here needs it
     import numpy as np
@@ -27,6 +27,15 @@ class Preprocessing:
     interpolation: str
     mean: tuple[float, ...]
     std: tuple[float, ...]
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Preprocessing:
+        """What `dataclasses.asdict` made of one, after a journey through JSON, which knows lists only.
+
+        Raises:
+            KeyError, TypeError: if `values` are not that.
+        """
+        return cls(**{**values, "mean": tuple(values["mean"]), "std": tuple(values["std"])})
 
     def centre(self, images: Images) -> Images:
         """The part of stored images that a network sees: [..., size, size] to [..., crop, crop]."""

@@ -1,0 +1,119 @@
+"""Pretrained weights as an input of training: their file, and how a network takes them over.
+
+The stage `weights` (scripts/get_weights.py) fetches them from one of the places that classifier/network/sources.py
+knows, and writes the file; train.py reads it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from classifier.errors import InputError
+from classifier.network.preprocessing import Preprocessing
+from classifier.paths import WEIGHTS
+from classifier.tensors import read_tensors, write_tensors
+
+if TYPE_CHECKING:  # at run time `none` does without torch, which is slow to import
+    from classifier.network.network import Network
+
+    from torch import Tensor
+
+KEY = "weights"  # of the metadata in the file
+FORMAT = "1"
+COUNTER = "num_batches_tracked"  # of batch norm: old files lack it, and nothing here depends on it
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """The weights of a network that others have trained.
+
+    Args:
+        model: the network, as train.model names it.
+        setting: train.pretrained, which named the weights.
+        tensors: by the names that the network's `state_dict` has, the head's among them.
+        preprocessing: what these weights want to see; None if that is not known.
+        source: where they come from, in words.
+        sha256: of the file that they were in there.
+        licence: None if it is not stated.
+    """
+
+    model: str
+    setting: str
+    tensors: dict[str, Tensor]
+    preprocessing: Preprocessing | None
+    source: str
+    sha256: str
+    licence: str | None
+
+
+def write_weights(weights: Pretrained | None, path: str | Path = WEIGHTS) -> None:
+    """Write weights, or that there are none, atomically and with the same bytes each time."""
+    if weights is None:
+        write_tensors(path, KEY, {}, {"format": FORMAT, "setting": "none"})
+        return
+    description = {name: getattr(weights, name) for name in ("model", "setting", "source", "licence")}
+    description |= {"source_sha256": weights.sha256, "preprocessing": None}
+    if weights.preprocessing:
+        description["preprocessing"] = asdict(weights.preprocessing)
+    tensors = {name: tensor.clone() for name, tensor in weights.tensors.items()}  # they may share memory
+    write_tensors(path, KEY, tensors, {"format": FORMAT, **description})
+
+
+def read_weights(model: str, setting: str, path: str | Path = WEIGHTS) -> Pretrained | None:
+    """Read what `write_weights` wrote for these values of train.model and train.pretrained; None for "none".
+
+    Raises:
+        InputError: if the file is missing, damaged, or was written for other values.
+    """
+    if setting == "none":
+        return None
+    remedy = "run `dvc repro`, or `python scripts/get_weights.py`"
+    try:
+        tensors, description = read_tensors(path, KEY)
+    except FileNotFoundError:
+        raise InputError(f"{path} not found: {remedy}.") from None
+    if (description.get("model"), description.get("setting")) != (model, setting):
+        raise InputError(f"{path} is not for train.model: {model} with train.pretrained: {setting}: {remedy}.")
+    if description.get("format") != FORMAT:
+        raise InputError(f"{path} was written by another version of this project: {remedy}.")
+    preprocessing = Preprocessing.from_json(description["preprocessing"]) if description["preprocessing"] else None
+    return Pretrained(
+        model, setting, tensors, preprocessing, description["source"], description["source_sha256"],
+        description["licence"],
+    )  # fmt: skip
+
+
+def take_over(network: Network, weights: Pretrained) -> int:
+    """Copy pretrained weights into a network, but for the head, which stays as it is.
+
+    Returns how many tensors were copied. What the weights have beside the network's body is left out.
+
+    Raises:
+        InputError: if a tensor of the body is not among the weights, or has another shape there.
+    """
+    import torch
+
+    of_head = {id(tensor) for tensor in network.head.state_dict(keep_vars=True).values()}
+    state = network.module.state_dict(keep_vars=True)
+    tensors = {name: tensor for name, tensor in state.items() if id(tensor) not in of_head}
+    body = {name: tensor for name, tensor in tensors.items() if not name.endswith(COUNTER)}
+    missing = [name for name in body if name not in weights.tensors]
+    misshapen = [n for n in body if n in weights.tensors and weights.tensors[n].shape != body[n].shape]
+    problems = []
+    if missing:
+        problems.append(f"{len(missing)} of the {len(body)} tensors before its head are missing, {missing[0]} first")
+    if misshapen:
+        name = misshapen[0]
+        shapes = f"{name} is {list(weights.tensors[name].shape)}, not {list(body[name].shape)}"
+        problems.append(f"{len(misshapen)} of {len(body)} have another shape: {shapes}")
+        if weights.preprocessing:
+            problems.append(f"they are for images of {weights.preprocessing.crop} pixels a side")
+    if problems:
+        raise InputError(f"the weights from {weights.source} do not fit {weights.model}: {'; '.join(problems)}.")
+    with torch.no_grad():
+        for name, tensor in tensors.items():
+            if name in weights.tensors:
+                tensor.copy_(weights.tensors[name])
+    return len(body)
