@@ -1,5 +1,7 @@
 """Networks by name: the airbench family, and every classification network of torchvision and timm."""
 
+from typing import Any
+
 from classifier.errors import InputError, nearest
 from classifier.network.airbench import AirbenchNet, AirbenchNetwork
 from classifier.network.network import Network
@@ -91,8 +93,8 @@ def _timm_network(name: str, num_classes: int, preprocessing: Preprocessing) -> 
         raise InputError(f"train.model: no network is called {name!r}, {nearest(name, known)}")
     description = timm.get_pretrained_cfg(architecture, allow_unregistered=True)
     fixed = description is not None and description.fixed_input_size
-    arguments = {"img_size": preprocessing.crop} if fixed else {}
-    module = timm.create_model(architecture, pretrained=False, num_classes=num_classes, **arguments)
+    arguments: dict[str, Any] = {"img_size": preprocessing.crop} if fixed else {}
+    module: Any = timm.create_model(architecture, pretrained=False, num_classes=num_classes, **arguments)
     head = module.get_classifier()
     if not isinstance(head, nn.Linear | nn.Conv2d):
         raise InputError(f"train.model: {name} does not end in one layer that makes the logits, which is needed here.")

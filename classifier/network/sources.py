@@ -138,7 +138,7 @@ def _from_timm(model: str, setting: str) -> Pretrained:
             f"train.pretrained: timm has no weights {setting!r} for {architecture}, {nearest(setting, tags)}"
         )
     name = f"{architecture}.{setting}"
-    description = timm.get_pretrained_cfg(name)
+    description: Any = timm.get_pretrained_cfg(name)
     if not description.hf_hub_id:
         raise InputError(
             f"train.pretrained: {name} is not on timm's hub: fetch {description.url}, and write {PATH_FORM}."
