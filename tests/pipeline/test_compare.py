@@ -69,7 +69,7 @@ def test_git_alone_is_enough_for_the_metrics(seeds, weighted, tmp_path):
 
 
 def test_a_change_of_code_is_a_difference_and_an_uncommitted_result_is_the_workspace(pipeline):
-    pipeline.edit("evaluate.py", "GRID = 32", "GRID = 24")
+    pipeline.edit("evaluate.py", "CROSS_SECTION = 32", "CROSS_SECTION = 24")
     pipeline.run("dvc", "repro")
     report = compare(pipeline, "HEAD", "workspace")
     assert [group["changes"] for group in report["groups"]] == [[], ["evaluate.py changed"]]
