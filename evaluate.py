@@ -35,10 +35,11 @@ def main() -> None:
     predictor = Predictor(CHECKPOINT, params.tta, params.precision)
     metadata = predictor.metadata
     require_same_classes(metadata, description.classes)
-    if metadata.preprocessing.size != description.image_size:
+    trained_on = metadata.preprocessing
+    if (trained_on.size, trained_on.fit) != (description.image_size, description.fit):
         raise InputError(
-            f"{CHECKPOINT} was trained on {metadata.preprocessing.size}-pixel images, prepared/ holds "
-            f"{description.image_size}-pixel ones: run `dvc repro`."
+            f"{CHECKPOINT} was trained on {trained_on.size}-pixel images ({trained_on.fit}), prepared/ holds "
+            f"{description.image_size}-pixel ones ({description.fit}): run `dvc repro`."
         )
     tracker = start_run("evaluate", predictor.environment)
 

@@ -47,7 +47,7 @@ def main() -> None:
         print(f"excluded {len(excluded)} image(s) that are also in a held-out split; {DATASET} lists them")
     if missing := lacking(entries, dataset.classes):
         raise InputError(f"data/ has no images of these classes: {', '.join(missing)}.")
-    files, statistics = write_splits(dataset, entries, params.image_size, augment)
+    files, statistics = write_splits(dataset, entries, params, augment)
 
     by_split = {split: [e for e in entries if e.split == split] for split in (*SPLITS, EXCLUDED)}
     rows = ((s, i, e.path, dataset.classes[e.label], e.sha256) for s in by_split for i, e in enumerate(by_split[s]))
@@ -57,7 +57,7 @@ def main() -> None:
     }
     write_json(
         DATASET,
-        {"layout": dataset.layout, "classes": dataset.classes, "image_size": params.image_size}
+        {"layout": dataset.layout, "classes": dataset.classes, "image_size": params.image_size, "fit": params.fit}
         | statistics
         | {"splits": splits, "excluded": excluded},
     )
@@ -115,7 +115,7 @@ def assign_splits(entries: list[Entry], own: set[str], params: PrepareParams) ->
 
 
 def write_splits(
-    dataset: Dataset, entries: list[Entry], image_size: int, augment: ArrayAugment | None
+    dataset: Dataset, entries: list[Entry], params: PrepareParams, augment: ArrayAugment | None
 ) -> tuple[dict[str, str], dict[str, list[float]]]:
     """Decode every image and append it to the file of its split.
 
@@ -130,7 +130,7 @@ def write_splits(
 
     def decode_or_note(sample: Sample) -> np.ndarray | None:
         try:
-            return decode(sample.image, image_size)
+            return decode(sample.image, params.image_size, params.fit)
         except ValueError as error:
             bad.append(f"{sample.path}: {error}")
             return None
@@ -140,7 +140,7 @@ def write_splits(
         for split in SPLITS:
             labels = np.array([e.label for e in entries if e.split == split], dtype=np.int64)
             file = stack.enter_context(atomic_write(split_path(split)))
-            writers[split] = SplitWriter(file, labels, image_size)
+            writers[split] = SplitWriter(file, labels, params.image_size)
         targets = (entry.split for entry in entries)
         for name, source in dataset.splits.items():
             samples = progress(source.samples(), source.count, f"decode {name}")

@@ -40,6 +40,7 @@ from classifier.reproducibility import (
     select_device,
 )
 from classifier.tracking.tracker import Tracker, start_run
+from classifier.training import features
 from classifier.training.criterion import Criterion, weigh_classes
 from classifier.training.loop import Trainer, diverged, validate
 from classifier.training.resume import alone, load_state, save_state, state_path
@@ -65,7 +66,7 @@ class Epoch(NamedTuple):
 def main() -> None:
     params = load_params("train")
     description = load_description()
-    augment = build_augment(params.augment, description.image_size, "train.augment")
+    augment = build_augment(params.augment, description.image_size, "train.augment", params.image_size)
     class_weights = weigh_classes(params.class_weights, description.splits["train"]["per_class"])
     weights = read_weights(params.model, params.pretrained)
     # Pretrained weights want the colours that they were trained on.
@@ -74,13 +75,19 @@ def main() -> None:
     device = select_device()
     dtype = autocast_dtype(params.precision, device)
     torch.manual_seed(params.seed)
-    size = description.image_size
-    preprocessing = Preprocessing(size, "crop", size, "bilinear", tuple(colours.mean), tuple(colours.std))
+    preprocessing = Preprocessing(
+        size=description.image_size,
+        fit=description.fit,
+        crop=params.image_size,
+        interpolation="bilinear",
+        mean=tuple(colours.mean),
+        std=tuple(colours.std),
+    )
     network = build_network(params.model, len(description.classes), preprocessing)
     if weights:
         count = take_over(network, weights)
         print(f"weights: {params.model} from {weights.source}, {count} tensors; the head is new")
-    low_res_size = round(params.low_res_scale * size)
+    low_res_size = round(params.low_res_scale * params.image_size)
     if params.low_res_share:
         require_size(network.module, params.model, low_res_size)
 
@@ -90,7 +97,11 @@ def main() -> None:
         network.fit_to_data(lambda count: network.normalize(sample(train_set, count)))
     environment = describe_environment(device, dtype)
     criterion = Criterion(class_weights.to(device), params.class_weighting, params.label_smoothing)
-    trainer = Trainer(network, params, augment, criterion, low_res_size, device, dtype)
+    trainer_class = Trainer
+    if features.suffice(network, params):
+        train_set, val_set = (features.compute(network, split, dtype) for split in (train_set, val_set))
+        network, trainer_class = features.HeadAlone(network), features.HeadTrainer
+    trainer = trainer_class(network, params, augment, criterion, low_res_size, device, dtype)
     identity = asdict(description) | ({"weights": weights.sha256} if weights else {})
     state = state_path(asdict(params), identity, environment)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # the same care as for Ctrl+C

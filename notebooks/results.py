@@ -50,7 +50,8 @@ def load_model(results: Results) -> Ask:
     require_same_model(results.answers, results.images, predictor.metadata.classes, predictor)
 
     def ask(image: bytes | np.ndarray) -> tuple[np.ndarray, pd.Series]:
-        pixels = decode(image, predictor.metadata.preprocessing.size) if isinstance(image, bytes) else image
+        wanted = predictor.metadata.preprocessing
+        pixels = decode(image, wanted.size, wanted.fit, wanted.interpolation) if isinstance(image, bytes) else image
         return pixels, pd.Series(predictor(pixels[None])[0], predictor.metadata.classes)
 
     return ask

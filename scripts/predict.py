@@ -119,7 +119,7 @@ def classify(paths: list[Path], predictor: Predictor, bad: list[Path]) -> Iterat
 def read(path: Path, preprocessing: Preprocessing) -> np.ndarray | str:
     """An image as the network wants it, uint8 [3, size, size], or the reason why there is none."""
     try:
-        return decode(path.read_bytes(), preprocessing.size)
+        return decode(path.read_bytes(), preprocessing.size, preprocessing.fit, preprocessing.interpolation)
     except OSError as error:
         return str(error.strerror)
     except ValueError as error:

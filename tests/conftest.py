@@ -23,9 +23,11 @@ COLOURS = {"cat": (200, 60, 40), "dog": (60, 180, 70), "frog": (50, 70, 210)}
 
 # What a run of a second needs other than what stands in params.yaml.
 TINY = {
-    "prepare": {"image_size": 16, "val_fraction": 0.25, "test_fraction": 0.25, "seed": 0, "augment": {}},
+    "prepare": {"image_size": 16, "fit": "crop", "val_fraction": 0.25, "test_fraction": 0.25, "seed": 0, "augment": {}},
     "train": {
         "model": "airbench_small",
+        "pretrained": "none",
+        "image_size": 16,
         "seed": 0,
         "epochs": 1,
         "batch_size": 8,
@@ -87,6 +89,8 @@ def params():
         for key, value in (changes or {}).items():
             section, name = key.split(".")
             document[section][name] = value
+        if "train.image_size" not in (changes or {}):
+            document["train"]["image_size"] = document["prepare"]["image_size"]
         return yaml.safe_dump(document, sort_keys=False)
 
     return text

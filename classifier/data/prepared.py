@@ -26,6 +26,7 @@ class Description:
 
     classes: list[str]
     image_size: int
+    fit: str  # how images of other shapes were made squares
     mean: list[float]  # per channel, of the training split, for pixels in [0, 1]
     std: list[float]
     splits: dict[str, dict[str, Any]]  # count, count per class, source and sha256 of each split

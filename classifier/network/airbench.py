@@ -83,4 +83,4 @@ class AirbenchNetwork(Network):
 
     def set_progress(self, progress: float) -> None:
         """Stop training the whitening bias after 3/8 of training, which saves a gradient at full resolution."""
-        self.set_trainable([self.module.whiten.bias], progress < 3 / 8)
+        self.set_trainable([self.module.whiten.bias], progress < 3 / 8 and not self.frozen)

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-BATCH_SIZE = 500
+BATCH_SIZE = 500  # images of 64 pixels or less
 
 
 def predict_logits(network: Network, batches: Iterable[Tensor], dtype: torch.dtype, tta: str = "none") -> Tensor:
@@ -21,11 +21,16 @@ def predict_logits(network: Network, batches: Iterable[Tensor], dtype: torch.dty
     logits = []
     with torch.inference_mode():
         for batch in batches:
-            views = test_time_views(network.normalize(network.preprocessing.centre(batch)), tta)
+            views = test_time_views(network.see(batch), tta)
             with torch.autocast(batch.device.type, dtype, enabled=dtype != torch.float32):
                 mean: Tensor = sum(weight * network(view).float() for weight, view in views)  # type: ignore[assignment]
                 logits.append(mean)
     return torch.cat(logits)
+
+
+def batch_size(network: Network) -> int:
+    """How many images to give a network at once, so that memory does not grow with their size."""
+    return max(1, min(BATCH_SIZE, BATCH_SIZE * 64**2 // network.preprocessing.crop**2))
 
 
 def test_time_views(x: Tensor, tta: str) -> list[tuple[float, Tensor]]:

@@ -1,6 +1,7 @@
 """What a training loop, a checkpoint and an exporter may ask of any network."""
 
 from collections.abc import Callable, Iterable
+from typing import Literal
 
 from classifier.network.preprocessing import Preprocessing
 
@@ -26,6 +27,9 @@ class Network:
     def __init__(self, module: nn.Module, head: nn.Module, preprocessing: Preprocessing):
         self.module, self.head, self.preprocessing = module, head, preprocessing
         self.normalize = Normalize(preprocessing)
+        self.frozen = False
+        self._body = [p for p in self.body if p.requires_grad]
+        self._still: list[nn.Module] = []
         self.wrap(lambda bare: bare)
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -51,12 +55,37 @@ class Network:
         return self
 
     def train(self, mode: bool = True) -> "Network":
-        """As nn.Module.train(): whether dropout drops, and batch norm looks at the batch."""
+        """As nn.Module.train(): whether dropout drops and batch norm looks at the batch, but for what is frozen."""
         self._called.train(mode)
+        for layer in self._still:
+            layer.eval()
         return self
 
     def eval(self) -> "Network":
         return self.train(False)
+
+    @property
+    def body(self) -> list[nn.Parameter]:
+        """The parameters of all layers but the head."""
+        of_head = set(self.head.parameters())
+        return [p for p in self.module.parameters() if p not in of_head]
+
+    def freeze(self, what: Literal["none", "norms", "backbone"]) -> None:
+        """Keep a part as it is: the statistics of batch norm, or all layers but the head, and no others.
+
+        What is kept works as in evaluation also while training, without dropout.
+        """
+        if self.frozen != (what == "backbone"):
+            self.frozen = not self.frozen
+            self.set_trainable(self._body, not self.frozen)
+        norms: list[nn.Module] = [
+            layer for layer in self.module.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)
+        ]
+        self._still = {"none": [], "norms": norms, "backbone": [self.module]}[what]
+
+    def see(self, images: Tensor) -> Tensor:
+        """Stored images, uint8 [N, 3, size, size], as evaluation shows them: the centre, standardised."""
+        return self.normalize(self.preprocessing.centre(images))
 
     def fit_to_data(self, sample: Sample) -> None:
         """Prepare for training by looking at training images; most networks need none.

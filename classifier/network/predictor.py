@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from classifier.network.checkpoint import load_checkpoint
-from classifier.network.inference import BATCH_SIZE, predict_logits
+from classifier.network.inference import batch_size, predict_logits
 from classifier.reproducibility import autocast_dtype, describe_environment, make_deterministic, select_device
 
 import numpy as np
@@ -37,10 +37,9 @@ class Predictor:
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         """Probabilities, float64 [N, num_classes], of stored images, uint8 [N, 3, size, size], which may be mapped."""
-        return self.answer(
-            torch.from_numpy(np.array(images[start : start + BATCH_SIZE])).to(self.device)
-            for start in range(0, len(images), BATCH_SIZE)
-        )
+        size = batch_size(self.network)
+        starts = range(0, len(images), size)
+        return self.answer(torch.from_numpy(np.array(images[i : i + size])).to(self.device) for i in starts)
 
     def answer(self, batches: Iterable[Tensor]) -> np.ndarray:
         """The same for batches of images on the device."""

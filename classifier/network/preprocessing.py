@@ -28,6 +28,12 @@ class Preprocessing:
     mean: tuple[float, ...]
     std: tuple[float, ...]
 
+    def __post_init__(self) -> None:
+        known = {"fit": ("crop", "pad", "squash"), "interpolation": ("bilinear", "bicubic")}
+        for name, values in known.items():
+            if (value := getattr(self, name)) not in values:
+                raise ValueError(f"{name} is {value!r}, not {' or '.join(values)}")
+
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Preprocessing:
         """What `dataclasses.asdict` made of one, after a journey through JSON, which knows lists only.

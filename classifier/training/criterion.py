@@ -31,10 +31,14 @@ class Criterion:
         self.label_smoothing = label_smoothing
 
     def __call__(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """The loss, a scalar, of logits [N, num_classes] and labels, int64 [N]."""
+        """The loss, a scalar, of logits [N, num_classes] and labels: int64 [N], or soft, float [N, num_classes].
+
+        An image of several classes weighs as much as they do, each by its share.
+        """
         adjusted = logits.float() - self.logit_offsets
         per_image = F.cross_entropy(adjusted, labels, reduction="none", label_smoothing=self.label_smoothing)
-        return (per_image * self.loss_weights[labels]).mean()
+        weights = labels @ self.loss_weights if labels.is_floating_point() else self.loss_weights[labels]
+        return (per_image * weights).mean()
 
 
 def weigh_classes(setting: Mapping[str, float] | Literal["balanced"], per_class: Mapping[str, int]) -> Tensor:

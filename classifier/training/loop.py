@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from classifier.config import TrainParams
 from classifier.data.augment import Augment
 from classifier.data.loader import Source
+from classifier.data.mixing import cutmix, mixup
 from classifier.errors import InputError
-from classifier.network.inference import BATCH_SIZE, predict_logits
+from classifier.network.inference import batch_size, predict_logits
 from classifier.network.network import Network
 from classifier.reproducibility import step_seed
 from classifier.training.criterion import Criterion
@@ -14,7 +15,7 @@ from classifier.training.optim import build_optimizers, lr_factor
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm import tqdm
 
 
@@ -31,6 +32,7 @@ class Trainer:
     dtype: torch.dtype
 
     def __post_init__(self) -> None:
+        self.network.freeze(self.params.freeze)
         self.optimizers = build_optimizers(self.network, self.params)
         self.lr_factor = lr_factor(self.params.schedule, self.params.warmup)
         self.peak_lrs = [[group["lr"] for group in o.param_groups] for o in self.optimizers]
@@ -46,6 +48,7 @@ class Trainer:
         Raises:
             InputError: at the first loss that is not finite, with epoch, step and learning rate.
         """
+        self.network.freeze("backbone" if epoch < self.params.freeze_epochs else self.params.freeze)
         self.network.train()
         steps = self.steps(data)
         generator = torch.Generator().manual_seed(step_seed(self.params.seed, epoch, 0))
@@ -60,9 +63,8 @@ class Trainer:
             lrs.append(self.set_lr(progress))
             self.network.set_progress(progress)
             size = self.low_res_size if progress < self.params.low_res_share else None
-            if mirrored is not None:
-                images = torch.where(mirrored[batch].view(-1, 1, 1, 1), images.flip(-1), images)
-            losses[step], correct[step] = self.train_step(images, data.labels[batch], size)
+            mirror = None if mirrored is None else mirrored[batch]
+            losses[step], correct[step] = self.train_step(images, data.labels[batch], size, mirror)
             bar.update(len(batch))
         # Read once per epoch: reading a loss at each step would make a GPU wait at each step.
         if not losses.isfinite().all():
@@ -75,24 +77,45 @@ class Trainer:
         """The number of updates in an epoch."""
         return max(1, round(len(data.labels) / self.params.batch_size))
 
-    def train_step(self, images: Tensor, labels: Tensor, size: int | None) -> tuple[Tensor, Tensor]:
-        """One update, on images resized to `size` if given.
+    def train_step(
+        self, images: Tensor, labels: Tensor, size: int | None = None, mirror: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """One update, on images resized to `size` if given, of which those are mirrored that `mirror`, bool [N], names.
 
         Returns the mean loss and the accuracy of the batch, on the device.
         """
-        x = self.augment(images.float() / 255, self.generator)
-        if size:
-            x = F.interpolate(x, size=(size, size), mode="bilinear", antialias=True)
-        x = self.network.normalize(x)
+        x, targets = self.mix(self.see(images, size, mirror), labels)
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
             logits = self.network(x)
-        loss = self.criterion(logits, labels)
+        loss = self.criterion(logits, targets)
         self.scaler.scale(loss).backward()
+        if self.params.clip_norm:
+            for optimizer in self.optimizers:
+                self.scaler.unscale_(optimizer)
+            nn.utils.clip_grad_norm_(self.network.module.parameters(), self.params.clip_norm)
         for optimizer in self.optimizers:
             self.scaler.step(optimizer)
             optimizer.zero_grad(set_to_none=True)
         self.scaler.update()
         return loss.detach(), (logits.detach().argmax(1) == labels).float().mean()
+
+    def see(self, images: Tensor, size: int | None, mirror: Tensor | None) -> Tensor:
+        """What the network sees of stored images: augmented, and standardised."""
+        if mirror is not None:
+            images = torch.where(mirror.view(-1, 1, 1, 1), images.flip(-1), images)
+        x = self.augment(images.float() / 255, self.generator)
+        if size:
+            x = F.interpolate(x, size=(size, size), mode="bilinear", antialias=True)
+        return self.network.normalize(x)
+
+    def mix(self, x: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """The batch after MixUp or CutMix, with soft labels, or as it is; with both, half of the batches get each."""
+        wanted = [(mixup, self.params.mixup), (cutmix, self.params.cutmix)]
+        if not (chosen := [(how, alpha) for how, alpha in wanted if alpha]):
+            return x, labels
+        how, alpha = chosen[int(torch.randint(len(chosen), ()))]  # from the global generator, which is reseeded too
+        soft = F.one_hot(labels, len(self.criterion.loss_weights)).float()
+        return how(x, soft, alpha, self.generator)
 
     def choose_mirrored(self, count: int, epoch: int) -> Tensor | None:
         """Which of `count` images to mirror in `epoch`, bool [count]: some half of them, then the others, in turn.
@@ -120,7 +143,7 @@ class Trainer:
 
 def validate(trainer: Trainer, data: Source) -> tuple[float, float, list[float]]:
     """Mean cross-entropy, unweighted and unsmoothed, accuracy, and the recall of each class."""
-    logits = predict_logits(trainer.network, data.in_order(BATCH_SIZE), trainer.dtype)
+    logits = predict_logits(trainer.network, data.in_order(batch_size(trainer.network)), trainer.dtype)
     correct = logits.argmax(1) == data.labels
     classes = logits.shape[1]
     recall = data.labels[correct].bincount(minlength=classes) / data.labels.bincount(minlength=classes)

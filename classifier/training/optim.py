@@ -54,7 +54,8 @@ def build_optimizers(network: Network, params: TrainParams) -> list[torch.optim.
     """The optimizers that together move every trainable parameter once.
 
     Weight decay acts on matrices and filters, not on biases, norms and tables. Muon moves the filters and
-    matrices but the head; AdamW moves the head and the rest at `aux_lr`, as Muon's author advises.
+    matrices but the head; AdamW moves the head and the rest at `aux_lr`, as Muon's author advises. The other
+    optimizers move all but the head at `backbone_lr_scale` times the learning rate.
     """
     filters = find_matrices(network.module)
     trainable = [p for p in network.module.parameters() if p.requires_grad]
@@ -69,6 +70,8 @@ def build_optimizers(network: Network, params: TrainParams) -> list[torch.optim.
             torch.optim.AdamW(rest, lr=params.aux_lr, betas=(0.9, 0.95)),
         ]
     groups = _decay_groups(matrices, vectors, params.weight_decay)
+    if params.backbone_lr_scale != 1:
+        groups = _slow_down_body(groups, set(network.head.parameters()), params.lr * params.backbone_lr_scale)
     if params.optimizer == "adamw":
         return [torch.optim.AdamW(groups, lr=params.lr)]
     return [torch.optim.SGD(groups, lr=params.lr, momentum=params.momentum, nesterov=params.momentum > 0)]
@@ -87,6 +90,13 @@ def find_matrices(module: nn.Module) -> set[Tensor]:
         elif isinstance(layer, nn.MultiheadAttention) and layer.in_proj_weight is not None:
             found.add(layer.in_proj_weight)  # those of queries, keys and values, one above the other
     return found
+
+
+def _slow_down_body(groups: list[dict], head: set[nn.Parameter], lr: float) -> list[dict]:
+    """Those parts of `groups` that are of the head, then the others with a learning rate of their own."""
+    fast = [group | {"params": [p for p in group["params"] if p in head]} for group in groups]
+    slow = [group | {"params": [p for p in group["params"] if p not in head], "lr": lr} for group in groups]
+    return fast + slow
 
 
 def _decay_groups(matrices: list[nn.Parameter], vectors: list[nn.Parameter], weight_decay: float) -> list[dict]:

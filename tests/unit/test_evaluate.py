@@ -99,7 +99,7 @@ def test_mutant_without_the_check_of_classes_measures_the_wrong_ones(trained, mo
 def test_a_checkpoint_of_another_image_size_is_refused(trained, params):
     Path("params.yaml").write_text(params({"prepare.image_size": 20}))
     prepare.main()
-    with pytest.raises(InputError, match="trained on 16-pixel images, prepared/ holds 20-pixel"):
+    with pytest.raises(InputError, match=r"trained on 16-pixel images \(crop\), prepared/ holds 20-pixel"):
         evaluate.main()
 
 
