@@ -86,9 +86,9 @@ def read_weights(model: str, setting: str, path: str | Path = WEIGHTS) -> Pretra
 
 
 def take_over(network: Network, weights: Pretrained) -> int:
-    """Copy pretrained weights into a network, but for the head, which stays as it is.
+    """Copy pretrained weights into a network, but for the head, which starts from zeros as in BiT (arXiv 1912.11370).
 
-    Returns how many tensors were copied. What the weights have beside the network's body is left out.
+    Random numbers there, which some networks draw large, would stay in directions that few images train. Returns how many tensors were copied. What the weights have beside the network's body is left out.
 
     Raises:
         InputError: if a tensor of the body is not among the weights, or has another shape there.
@@ -113,6 +113,8 @@ def take_over(network: Network, weights: Pretrained) -> int:
     if problems:
         raise InputError(f"the weights from {weights.source} do not fit {weights.model}: {'; '.join(problems)}.")
     with torch.no_grad():
+        for parameter in network.head.parameters():
+            parameter.zero_()
         for name, tensor in tensors.items():
             if name in weights.tensors:
                 tensor.copy_(weights.tensors[name])
