@@ -24,6 +24,7 @@ class Clone:
         """Start a command in the clone, in a process group of its own."""
         environment = os.environ | {
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+            "PYTHONPATH": str(self.path),  # its own code, not that which is installed
             **self.environment,
         }
         return subprocess.Popen(
