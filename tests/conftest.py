@@ -3,7 +3,10 @@
 import os
 import signal
 import sys
+import tempfile
 from pathlib import Path
+
+from tests.warm import start_server
 
 import numpy as np
 import pytest
@@ -45,6 +48,14 @@ TINY = {
     },
     "evaluate": {"tta": "none"},
 }
+
+
+def pytest_configure(config):
+    """Start the warm process, once for all workers of pytest-xdist."""
+    if sys.platform == "linux" and not hasattr(config, "workerinput"):  # elsewhere, forks of such processes may crash
+        folder = tempfile.TemporaryDirectory()
+        config.add_cleanup(folder.cleanup)
+        os.environ["WARM_PROGRAMS"] = str(start_server(Path(folder.name)))
 
 
 def pytest_collection_modifyitems(items):

@@ -5,7 +5,7 @@ import os
 import sys
 from pathlib import Path
 
-from tests.clones import ROOT, copy_tree
+from tests.clones import ROOT, Clone, copy_tree
 
 import pytest
 
@@ -19,12 +19,12 @@ def clone(tmp_path, small_dataset):
     """A scratch clone that has this environment, and a home with ~/my-images."""
     if not (Path(sys.prefix) / "ready").exists():
         pytest.skip("the tests do not run in an environment that `make setup` made, which the pages begin with")
-    clone = copy_tree(tmp_path / "clone")
+    clone = Clone(copy_tree(tmp_path / "clone").path, cold=True)
     (clone.path / ".venv").symlink_to(Path(sys.prefix))
     for source in ("requirements.txt", "scripts/offline_plots.py"):
         os.utime(clone.path / source, (0, 0))  # so that make takes the environment for finished
     small_dataset(tmp_path / "home" / "my-images", train=40, test=10, size=32)
-    clone.environment = {
+    clone.environment |= {
         "HOME": str(tmp_path / "home"),
         "COLUMNS": "120",
         "WANDB_MODE": "offline",

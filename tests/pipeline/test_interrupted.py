@@ -4,8 +4,9 @@ import os
 import signal
 import subprocess
 import time
+from pathlib import Path
 
-from tests.clones import Clone, copy_clone
+from tests.clones import Clone, copy_clone, once
 
 import pytest
 
@@ -27,10 +28,13 @@ def own(own) -> Clone:
 @pytest.fixture(scope="module")
 def undisturbed(finished, tmp_path_factory) -> str:
     """What dvc.lock records of a run with seed 1 that nothing disturbs."""
-    clone = train_longer(copy_clone(finished, tmp_path_factory))
-    clone.edit("params.yaml", "train:\n  seed: 0", "train:\n  seed: 1")
-    clone.run("dvc", "repro")
-    return lock(clone)
+
+    def build(folder: Path) -> None:
+        clone = train_longer(copy_clone(finished, folder))
+        clone.edit("params.yaml", "train:\n  seed: 0", "train:\n  seed: 1")
+        clone.run("dvc", "repro")
+
+    return lock(Clone(once(tmp_path_factory, "undisturbed", build) / "clone"))
 
 
 def lock(clone: Clone) -> str:
