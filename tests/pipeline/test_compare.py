@@ -12,7 +12,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def seeds(finished, tmp_path_factory):
-    """A clone with experiments that no test changes: two seeds of its parameters (with HEAD), two with a class weight."""
+    """A clone with experiments, for all tests: two seeds of its parameters (with HEAD), two with a class weight."""
 
     def build(folder: Path) -> None:
         clone = copy_clone(finished, folder)

@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -43,7 +44,8 @@ def lock(clone: Clone) -> str:
 
 def stop_after_an_epoch(clone: Clone, *command: str) -> tuple[subprocess.Popen, int]:
     """Start a command that trains; when the first epoch is saved, stop the training. Returns DVC and its PID."""
-    dvc = clone.start(*command)
+    assert command[0] == "dvc"
+    dvc = clone.start(str(Path(sys.executable).with_name("dvc")), *command[1:])  # no fork, to be killed itself
     state = clone.path / ".resume"
     while not list(state.glob("*.safetensors")):
         assert dvc.poll() is None, dvc.stdout.read()

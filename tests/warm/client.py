@@ -17,7 +17,8 @@ def main(address: str, program: str, *arguments: str) -> None:
         if not script or not script[0].endswith(".py"):
             os.execv(program, [program, *arguments])
     os.umask(umask := os.umask(0))
-    start = json.dumps({"argv": script, "cwd": os.getcwd(), "environ": dict(os.environ), "umask": umask}).encode()
+    folder = os.getcwd()  # noqa: PTH109
+    start = json.dumps({"argv": script, "cwd": folder, "environ": dict(os.environ), "umask": umask}).encode()
     with socket.socket(socket.AF_UNIX) as server:
         server.connect(address)
         socket.send_fds(server, [len(start).to_bytes(4, "big")], [0, 1, 2])
@@ -26,7 +27,8 @@ def main(address: str, program: str, *arguments: str) -> None:
             signal.signal(number, lambda number, _: server.sendall(bytes([number])))
         status = int.from_bytes(server.recv(4), "big", signed=True)
     if status < 0:
-        signal.signal(-status, signal.SIG_DFL)
+        if -status != signal.SIGKILL:
+            signal.signal(-status, signal.SIG_DFL)
         os.kill(os.getpid(), -status)
     sys.exit(status)
 

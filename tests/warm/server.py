@@ -91,6 +91,8 @@ def become(start: dict, descriptors: list[int], python: str) -> None:
     own = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     sys.path[:] = [folder, *filter(None, own), *sys.path[1:]]
     sys.executable = python
+    if os.environ.get("PYTHONUNBUFFERED"):
+        sys.stdout.reconfigure(line_buffering=True)
 
 
 def run_script() -> int:
