@@ -2,7 +2,12 @@
 
 import os
 import signal
+import sys
+import tempfile
+from itertools import islice
 from pathlib import Path
+
+from tests.warm import start_server
 
 import numpy as np
 import pytest
@@ -20,6 +25,9 @@ for role in ("AUTHOR", "COMMITTER"):
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it, as would what it starts
 
 COLOURS = {"cat": (200, 60, 40), "dog": (60, 180, 70), "frog": (50, 70, 210)}
+
+# Tests that take a minute or more, the longest first.
+LONGEST = ("README.md", "tutorial.md", "test_interrupted", "test_crash", "test_wandb", "test_present", "test_sweeps")
 
 # What a run of a second needs other than what stands in params.yaml.
 TINY = {
@@ -47,9 +55,29 @@ TINY = {
 }
 
 
+def pytest_configure(config):
+    """Start the warm process, once for all workers of pytest-xdist."""
+    if sys.platform == "linux" and not hasattr(config, "workerinput"):  # elsewhere, forks of such processes may crash
+        folder = tempfile.TemporaryDirectory()
+        config.add_cleanup(folder.cleanup)
+        os.environ["WARM_PROGRAMS"] = str(start_server(Path(folder.name)))
+
+
 def pytest_collection_modifyitems(items):
-    """The longest tests first, so that no worker is left alone with one at the end."""
-    items.sort(key=lambda item: item.path.name != "test_docs.py")
+    """Deal the slow tests out, file by file, so that each worker begins with some of LONGEST and ends with fast ones.
+
+    `--dist worksteal` gives each worker an equal number of tests in a row; who is done takes from the ends of others.
+    """
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    slow, fast = {}, []
+    for item in items:
+        key = next((i for i, name in enumerate(LONGEST) if name in item.nodeid), len(LONGEST)), item.path
+        slow.setdefault(key, []).append(item) if item.get_closest_marker("slow") else fast.append(item)
+    share, rest, items[:] = -(-len(items) // workers), iter(fast), []
+    for worker in range(workers):
+        dealt = [item for key in sorted(slow)[worker::workers] for item in slow[key]]
+        items += [*dealt, *islice(rest, max(0, share - len(dealt)))]
+    items += rest
 
 
 @pytest.hookimpl(wrapper=True)

@@ -117,13 +117,18 @@ def test_another_environment_starts_afresh(run_train, monkeypatch, capsys):
 
 def test_another_line_of_code_names_another_state():
     code = (
-        "import sys; sys.path.insert(0, sys.argv[1])\n"
-        "from classifier.training.resume import state_path\n"
-        "print(state_path({'lr': 0.1}).name)\n"
+        "import sys\n"
+        "for root in sys.argv[1:]:\n"
+        "    sys.path.insert(0, root)\n"
+        "    from classifier.training.resume import state_path\n"
+        "    print(state_path({'lr': 0.1}).name)\n"
+        "    for name in [name for name in sys.modules if name.startswith('classifier')]:\n"
+        "        del sys.modules[name]\n"
     )
 
-    def name(root: Path) -> str:
-        return subprocess.run([sys.executable, "-c", code, root], check=True, capture_output=True, text=True).stdout
+    def names(*roots: Path) -> list[str]:
+        command = [sys.executable, "-c", code, *roots]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
 
     def copy(root: Path, addition: str) -> Path:
         for path in (ROOT / "classifier").rglob("*.py"):
@@ -134,7 +139,8 @@ def test_another_line_of_code_names_another_state():
 
     with tempfile.TemporaryDirectory() as folder:
         same, other = copy(Path(folder) / "same", ""), copy(Path(folder) / "other", "# a line\n")
-        assert name(ROOT) == name(same) != name(other)
+        first, second, third = names(ROOT, same, other)
+        assert first == second != third
 
 
 @pytest.mark.parametrize("damage", ["truncated", "flipped", "empty", "foreign"])
