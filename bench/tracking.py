@@ -52,7 +52,7 @@ def main() -> None:
 
 
 def write_params(epochs: int) -> None:
-    params = yaml.safe_load((ROOT / "scripts" / "digits.yaml").read_text())
+    params = yaml.safe_load((ROOT / "recipes" / "digits.yaml").read_text())
     params["train"]["epochs"] = epochs
     Path("params.yaml").write_text(yaml.safe_dump(params))
 

@@ -147,9 +147,9 @@ def finished(tmp_path_factory) -> Clone:
 
     def build(folder: Path) -> None:
         clone = copy_tree(folder / "clone")
-        shutil.copy(ROOT / "scripts" / "digits.yaml", clone.path / "params.yaml")
+        shutil.copy(ROOT / "recipes" / "digits.yaml", clone.path / "params.yaml")
         params = clone.path / "params.yaml"
-        params.write_text(re.sub(r"epochs: \d+", "epochs: 2", params.read_text()))
+        params.write_text(re.sub(r"(?m)^  epochs: \d+", "  epochs: 2", params.read_text()))
         clone.run("python", "scripts/get_data.py", "digits")
         clone.run("dvc", "add", "--quiet", "data")
         clone.run("dvc", "repro")

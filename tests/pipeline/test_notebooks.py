@@ -108,7 +108,7 @@ def test_explore_reads_parquet(tmp_path, small_dataset):
     clone = copy_tree(tmp_path / "clone")
     folders = small_dataset(tmp_path / "folders", train=30)
     clone.run("python", "scripts/pack.py", str(folders), "data")
-    shutil.copy(ROOT / "scripts" / "digits.yaml", clone.path / "params.yaml")
+    shutil.copy(ROOT / "recipes" / "digits.yaml", clone.path / "params.yaml")
     found, printed = execute(clone, "explore", {"images": "len(images)", "means": "list(means)"})
     assert f"parquet shards, {found['images']} images, 3 classes" in printed
     assert found["images"] == sum(split.count for split in open_folders(folders).splits.values())
