@@ -2,11 +2,13 @@
 
 from dataclasses import dataclass
 
-from classifier.config import load_params
+from classifier.config import STAGES, load_params
 from classifier.errors import InputError
 from classifier.schema import validate
+from tests.conftest import ROOT
 
 import pytest
+import yaml
 
 
 def problems(text: str) -> str:
@@ -213,3 +215,23 @@ def test_a_type_that_the_schema_does_not_know_is_an_error_of_the_program():
 
     with pytest.raises(TypeError, match=r"Odd\.sizes.*tuple\[int, int\]"):
         validate({"sizes": [1, 2]}, Odd, "train", [])
+
+
+# recipes/
+
+
+@pytest.mark.parametrize("recipe", sorted((ROOT / "recipes").glob("*.yaml")), ids=lambda path: path.stem)
+def test_a_recipe_is_a_complete_and_valid_params_yaml_that_says_how_to_run_it(recipe):
+    for stage in STAGES:
+        load_params(stage, str(recipe))
+    comment = recipe.read_text().split("prepare:")[0]
+    assert all(line.startswith("#") for line in comment.splitlines())
+    assert "dvc repro" in comment
+
+
+def test_the_recipe_for_cifar10_is_the_committed_params_yaml():
+    texts = [(ROOT / name).read_text() for name in ("params.yaml", "recipes/cifar10.yaml")]
+    if "airbench_medium" not in texts[0]:
+        pytest.skip("params.yaml is that of another dataset: it is the repository's own no more")
+    committed, recipe = map(yaml.safe_load, texts)
+    assert committed == recipe
