@@ -22,16 +22,17 @@ from classifier.reproducibility import keep_large_blocks
 
 keep_large_blocks()  # before torch allocates anything
 
-from classifier.config import load_params
+from classifier.config import TrainParams, load_params
 from classifier.data.augment import build_augment
 from classifier.data.loader import Source, open_source
-from classifier.data.prepared import load_description
+from classifier.data.prepared import Description, load_description
 from classifier.errors import run
 from classifier.files import write_csv
 from classifier.network.checkpoint import Metadata, save_checkpoint
 from classifier.network.models import build_network, require_size
+from classifier.network.network import Network
 from classifier.network.preprocessing import Preprocessing
-from classifier.network.pretrained import read_weights, take_over
+from classifier.network.pretrained import Pretrained, read_weights, take_over
 from classifier.paths import CHECKPOINT, HISTORY
 from classifier.reproducibility import (
     autocast_dtype,
@@ -69,24 +70,11 @@ def main() -> None:
     augment = build_augment(params.augment, description.image_size, "train.augment", params.image_size)
     class_weights = weigh_classes(params.class_weights, description.splits["train"]["per_class"])
     weights = read_weights(params.model, params.pretrained)
-    # Pretrained weights want the colours that they were trained on.
-    colours = (weights and weights.preprocessing) or description
     make_deterministic()
     device = select_device()
     dtype = autocast_dtype(params.precision, device)
     torch.manual_seed(params.seed)
-    preprocessing = Preprocessing(
-        size=description.image_size,
-        fit=description.fit,
-        crop=params.image_size,
-        interpolation="bilinear",
-        mean=tuple(colours.mean),
-        std=tuple(colours.std),
-    )
-    network = build_network(params.model, len(description.classes), preprocessing)
-    if weights:
-        count = take_over(network, weights)
-        print(f"weights: {params.model} from {weights.source}, {count} tensors; the head is new")
+    network = make_network(params, description, weights)
     low_res_size = round(params.low_res_scale * params.image_size)
     if params.low_res_share:
         require_size(network.module, params.model, low_res_size)
@@ -112,10 +100,30 @@ def main() -> None:
         tracker = start_run("train", environment)
         history, trained = train_and_validate(trainer, train_set, val_set, state, tracker)
         write_csv(HISTORY, list(Epoch._fields), history)
-        save_checkpoint(CHECKPOINT, trained, Metadata(params.model, description.classes, preprocessing, environment))
+        save_checkpoint(
+            CHECKPOINT, trained, Metadata(params.model, description.classes, network.preprocessing, environment)
+        )
         print(f"wrote {CHECKPOINT}")
         tracker.finish()
         state.unlink(missing_ok=True)  # last, so that until then nothing is lost
+
+
+def make_network(params: TrainParams, description: Description, weights: Pretrained | None) -> Network:
+    """The network that `params` name, with the body of `weights` if there are any, else with random numbers."""
+    colours = (weights and weights.preprocessing) or description  # weights want those that they were trained on
+    preprocessing = Preprocessing(
+        size=description.image_size,
+        fit=description.fit,
+        crop=params.image_size,
+        interpolation="bilinear",
+        mean=tuple(colours.mean),
+        std=tuple(colours.std),
+    )
+    network = build_network(params.model, len(description.classes), preprocessing)
+    if weights:
+        count = take_over(network, weights)
+        print(f"weights: {params.model} from {weights.source}, {count} tensors; the head is new")
+    return network
 
 
 def sample(data: Source, count: int) -> Tensor:
