@@ -17,13 +17,15 @@ MODEL, WEIGHTS = "models/classifier.safetensors", "pretrained/weights.safetensor
 @pytest.fixture(scope="module")
 def tuned(finished, tmp_path_factory) -> tuple[Clone, list[str], str]:
     """A clone that starts from the finished clone's own checkpoint, what ran for that, and what it printed."""
-    clone = copy_clone(finished, tmp_path_factory)
+    clone = copy_clone(finished, tmp_path_factory.mktemp("tuned"))
     shutil.copy(clone.path / MODEL, clone.path / "base.safetensors")
     setting = f"base.safetensors@sha256:{sha256(clone.path / MODEL)}"
     clone.edit("params.yaml", "pretrained: none", f"pretrained: {setting}")
+    clone.edit("params.yaml", "optimizer: muon", "optimizer: adamw")
+    clone.edit("params.yaml", "lr: 0.24", "lr: 0.001")
     output = clone.run("dvc", "repro")
-    clone.commit("tuned")
     (clone.path / "base.safetensors").unlink()  # whoever fetches again fails
+    clone.commit("tuned")
     return clone, re.findall("Running stage '(.+)'", output), output
 
 
@@ -34,8 +36,8 @@ def test_other_weights_rerun_everything_but_prepare(tuned):
 
 
 def test_another_learning_rate_does_not_fetch_again(tuned, tmp_path_factory):
-    clone = copy_clone(tuned[0], tmp_path_factory)
-    clone.edit("params.yaml", "lr: 0.24", "lr: 0.12")
+    clone = copy_clone(tuned[0], tmp_path_factory.mktemp("retuned"))
+    clone.edit("params.yaml", "lr: 0.001", "lr: 0.002")
     assert clone.repro() == ["train", "evaluate"]
 
 

@@ -538,11 +538,9 @@ def test_training_starts_from_the_weights_and_keeps_the_colours_that_they_know(
     output = capsys.readouterr().out
     assert re.search(r"weights: airbench_small from checkpoint base\.safetensors, \d+ tensors; the head is new", output)
     network, metadata = load_checkpoint(CHECKPOINT)
-    base, _ = load_checkpoint(checkpoint)
-    assert (metadata.preprocessing.mean, metadata.preprocessing.std) == (
-        known.preprocessing.mean,
-        known.preprocessing.std,
-    )
+    base, known = load_checkpoint(checkpoint)
+    colours = metadata.preprocessing.mean, metadata.preprocessing.std
+    assert colours == (known.preprocessing.mean, known.preprocessing.std)
     for name, tensor in base.module.state_dict().items():
         if name.endswith("weight") and name != "head.weight":
             assert torch.allclose(network.module.state_dict()[name], tensor, atol=1e-6)
