@@ -88,8 +88,8 @@ def read_weights(model: str, setting: str, path: str | Path = WEIGHTS) -> Pretra
 def take_over(network: Network, weights: Pretrained) -> int:
     """Copy pretrained weights into a network, but for the head, which starts from zeros as in BiT (arXiv 1912.11370).
 
-    Random numbers there, which some networks draw large, would stay in directions that few images train.
-    Returns how many tensors were copied. What the weights have beside the network's body is left out.
+    Random numbers there, which some networks draw large, would stay in directions that few images train. Returns how
+    many tensors were copied. What the weights have beside the network's body is left out.
 
     Raises:
         InputError: if a tensor of the body is not among the weights, or has another shape there.

@@ -85,9 +85,10 @@ def write_report(path: str) -> None:
 
 if __name__ == "__main__":
     _, target, script, *rest = sys.argv
-    sys.argv, sys.path[0] = [script, *rest], ROOT
+    script_path = os.path.join(ROOT, script)  # noqa: PTH118
+    sys.argv, sys.path[0] = [script, *rest], os.path.dirname(script_path)  # noqa: PTH120
     atexit.register(write_report, target)
     plain_look_up = os._Environ.__getitem__
     os._Environ.__getitem__ = look_up
     sys.addaudithook(record)
-    runpy.run_path(os.path.join(ROOT, script), run_name="__main__")  # noqa: PTH118
+    runpy.run_path(script_path, run_name="__main__")
