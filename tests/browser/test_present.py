@@ -18,6 +18,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from .conftest import new_page
+
 pytestmark = pytest.mark.slow
 
 
@@ -30,7 +32,10 @@ def serve(clone: Clone, *options: str):
     log = clone.path / ".present.tmp"
     command = [sys.executable, clone.path / "scripts" / "present.py", "--port", str(port), "--no-browser", *options]
     with open(log, "w") as output:
-        server = subprocess.Popen(command, cwd="/", stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
+        environment = os.environ | clone.environment
+        server = subprocess.Popen(
+            command, cwd="/", env=environment, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+        )
     try:
         deadline = time.monotonic() + 120
         while not (found := re.search(r"running at:\s+http://\S+?:(\d+)/", log.read_text())):
@@ -58,13 +63,34 @@ def clone(shown):
     return shown[0]
 
 
+@pytest.fixture(scope="module")
+def answering_page(shown, browser):
+    with new_page(browser) as page:
+        yield open_page(page, shown[1])
+
+
+@pytest.fixture
+def answering(shown, answering_page):
+    """A page that several tests use: they leave it as it is, but for the images that it answers."""
+    yield answering_page
+    check_page(answering_page, shown[1])
+
+
 @pytest.fixture
 def opened(shown, page):
-    """The page, opened. Whatever a test does with it, it must not complain nor ask other servers for anything."""
-    url = shown[1]
+    """The page, opened for one test."""
+    yield open_page(page, shown[1])
+    check_page(page, shown[1])
+
+
+def open_page(page, url: str):
     page.goto(url)
     page.wait_for_selector(".gallery img", timeout=60_000)
-    yield page
+    return page
+
+
+def check_page(page, url: str) -> None:
+    """Whatever a test has done with the page, it must not complain nor ask other servers for anything."""
     assert page.errors == []
     elsewhere = [address for address in page.requested if not address.startswith((url, "data:", "blob:"))]
     assert elsewhere == []
@@ -92,24 +118,24 @@ def predictions(clone: Clone) -> pd.DataFrame:
     return pd.read_csv(clone.path / "predictions.csv")
 
 
-def test_it_opens_with_a_summary_that_agrees_with_the_metrics(opened, clone):
+def test_it_opens_with_a_summary_that_agrees_with_the_metrics(answering, clone):
     accuracy = json.loads((clone.path / "metrics.json").read_text())["test"]["accuracy"]
-    assert opened.title() == "What does the classifier see?"
-    assert opened.get_by_text(f"it gets {100 * accuracy:.0f} right").is_visible()
-    assert opened.get_by_text(f"Measured on {len(predictions(clone))} images").is_visible()
-    assert opened.get_by_role("heading", level=1).count() == 1
-    assert opened.locator(".examples button").count() == 10
+    assert answering.title() == "What does the classifier see?"
+    assert answering.get_by_text(f"it gets {100 * accuracy:.0f} right").is_visible()
+    assert answering.get_by_text(f"Measured on {len(predictions(clone))} images").is_visible()
+    assert answering.get_by_role("heading", level=1).count() == 1
+    assert answering.locator(".examples button").count() == 10
 
 
-def test_every_picture_is_drawn_and_has_a_text_for_those_who_cannot_see_it(opened):
-    pictures = opened.locator("img").evaluate_all("all => all.map(i => [i.naturalWidth, i.alt])")
+def test_every_picture_is_drawn_and_has_a_text_for_those_who_cannot_see_it(answering):
+    pictures = answering.locator("img").evaluate_all("all => all.map(i => [i.naturalWidth, i.alt])")
     assert len(pictures) == 24
     assert all(width == 16 and re.fullmatch(r"test image \d+", alt) for width, alt in pictures)
 
 
-def test_an_uploaded_image_gets_the_answer_that_evaluate_gave(opened, clone):
+def test_an_uploaded_image_gets_the_answer_that_evaluate_gave(answering, clone):
     row = predictions(clone).iloc[123]
-    said = upload(opened, "mine.png", (clone.path / "data" / row["path"]).read_bytes()).split()
+    said = upload(answering, "mine.png", (clone.path / "data" / row["path"]).read_bytes()).split()
     assert said.index(row["prediction"]) < said.index("possibilities")
     percent = int(re.search(rf"{row['prediction']}\s+(\d+)%", " ".join(said))[1])
     assert percent == pytest.approx(100 * row["confidence"], abs=2)
@@ -170,20 +196,20 @@ GOOD = {
 }
 
 
-def test_what_is_no_usable_image_gets_a_kind_sentence_and_the_next_one_an_answer(opened):
+def test_what_is_no_usable_image_gets_a_kind_sentence_and_the_next_one_an_answer(answering):
     for name, (content, sentence) in BAD.items():
-        said = upload(opened, name, content())
+        said = upload(answering, name, content())
         assert said.startswith("Sorry: ")
         assert sentence in said
     for name, content in GOOD.items():
-        assert "How it weighs the possibilities" in upload(opened, name, content())
+        assert "How it weighs the possibilities" in upload(answering, name, content())
 
 
-def test_what_has_changed_since_the_baseline_is_told(opened, clone):
-    opened.get_by_role("heading", name="Since baseline").wait_for(timeout=60_000)
+def test_what_has_changed_since_the_baseline_is_told(answering, clone):
+    answering.get_by_role("heading", name="Since baseline").wait_for(timeout=60_000)
     table = predictions(clone)
     now = (table["label"] == table["prediction"]).sum()
-    assert opened.get_by_text(f"Right now: {now} of {len(table)}.").is_visible()
+    assert answering.get_by_text(f"Right now: {now} of {len(table)}.").is_visible()
 
 
 def test_it_can_be_used_with_the_keyboard_alone(opened):
@@ -203,13 +229,14 @@ def test_it_can_be_used_with_the_keyboard_alone(opened):
         opened.keyboard.press("Enter")
 
 
-@pytest.mark.parametrize("width", [390, 1280])
-def test_nothing_sticks_out_on_a_telephone_or_a_desktop(opened, width):
-    opened.set_viewport_size({"width": width, "height": 800})
+def test_nothing_sticks_out_on_a_telephone_or_a_desktop(opened):
     opened.get_by_role("button", name="Test image 1", exact=True).click()
     opened.locator(".answer").wait_for(timeout=60_000)
-    rights = opened.locator(".page *:visible").evaluate_all("all => all.map(e => e.getBoundingClientRect().right)")
-    assert max(rights) <= width
+    for width in (390, 1280):
+        opened.set_viewport_size({"width": width, "height": 800})
+        everything = opened.locator(".page *:visible")
+        rights = everything.evaluate_all("all => all.map(e => e.getBoundingClientRect().right)")
+        assert max(rights) <= width
 
 
 def test_it_shows_new_results_without_being_opened_again(opened, clone):
