@@ -149,7 +149,7 @@ def _from_timm(model: str, setting: str) -> Pretrained:
     overlay = {"state_dict": _load_tensors(path), "custom_load": False}
     try:
         network = timm.create_model(name, pretrained=True, pretrained_cfg_overlay=overlay)
-    except RuntimeError as error:
+    except (RuntimeError, LookupError, ValueError, TypeError, AttributeError) as error:
         raise InputError(f"{path} does not hold the weights of {name}: {_first_line(error)}") from None
     preprocessing, licence = _timm_preprocessing(description), description.license
     return Pretrained(model, setting, network.state_dict(), preprocessing, f"timm {name}", sha256(path), licence)

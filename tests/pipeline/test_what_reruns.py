@@ -52,8 +52,9 @@ def changeable(clone: Clone) -> list[str]:
 
 
 def expected(thing: str) -> list[str]:
-    """The stages that the table has for a parameter or a file."""
-    return [stage for pattern, stage in table() if fnmatchcase(thing, pattern)]
+    """The stages that the table has for a parameter or a file; a row of its own comes before one with a `*`."""
+    own = [stage for pattern, stage in table() if pattern == thing]
+    return own or [stage for pattern, stage in table() if fnmatchcase(thing, pattern)]
 
 
 def another(value, section: str, name: str):
