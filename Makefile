@@ -17,6 +17,7 @@ setup: .venv/ready  ## create .venv with the pinned packages
 	  || { echo "error: Python 3.11 or newer is needed; name one with make PYTHON=python3.12" >&2; exit 1; }
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-index --no-build-isolation --editable .
 	$(BIN)/python scripts/offline_plots.py .venv/plots.html
 	@touch $@
 
@@ -49,9 +50,10 @@ test: setup lint  ## run all tests
 test-fast: setup  ## run the unit tests, in a minute or two
 	$(PYTEST) -m "not slow"
 
-lint: setup  ## check style and formatting
+lint: setup  ## check style, formatting and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 bench: setup  ## measure; see bench/README.md
 	$(BIN)/python bench/malloc.py

@@ -12,97 +12,74 @@ from classifier.reproducibility import keep_large_blocks
 keep_large_blocks()  # before torch allocates anything
 
 from classifier.config import load_params
-from classifier.data.prepared import LISTING, list_prepared, load_description, load_split
+from classifier.data.prepared import load_description, map_split
 from classifier.errors import InputError, run
-from classifier.files import atomic_write, write_json
-from classifier.network.checkpoint import PATH, require_same_classes
+from classifier.files import atomic_write, write_json, write_table
+from classifier.network.checkpoint import require_same_classes
 from classifier.network.predictor import Predictor
+from classifier.paths import CHECKPOINT, CROSS_SECTION_PICTURE, METRICS, MISTAKES_PICTURE, PER_CLASS, RELIABILITY
 from classifier.results.metrics import per_class, reliability, summarize
 from classifier.results.plots import image_grid
+from classifier.results.predictions import is_right, make_predictions, worst_mistakes, write_predictions
 from classifier.tracking.tracker import start_run
 
 import numpy as np
 import pandas as pd
 
-GRID = 32  # images in each picture
+CROSS_SECTION = 32  # images
 
 
 def main() -> None:
     params = load_params("evaluate")
     description = load_description()
-    predictor = Predictor(PATH, params.tta, params.precision)
+    predictor = Predictor(CHECKPOINT, params.tta, params.precision)
     metadata = predictor.metadata
     require_same_classes(metadata, description.classes)
-    if metadata.image_size != description.image_size:
+    trained_on = metadata.preprocessing
+    if (trained_on.size, trained_on.fit) != (description.image_size, description.fit):
         raise InputError(
-            f"{PATH} was trained on {metadata.image_size}-pixel images, prepared/ holds {description.image_size}-pixel "
-            "ones: run `dvc repro`."
+            f"{CHECKPOINT} was trained on {trained_on.size}-pixel images ({trained_on.fit}), prepared/ holds "
+            f"{description.image_size}-pixel ones ({description.fit}): run `dvc repro`."
         )
     tracker = start_run("evaluate", predictor.environment)
 
-    val_images, val_labels = (tensor.numpy() for tensor in load_split("val", description))
-    val_probabilities = predictor(val_images)
-    test_images, test_labels = (tensor.numpy() for tensor in load_split("test", description))
-    test_probabilities = predictor(test_images)
+    val, test = (map_split(split, description) for split in ("val", "test"))
+    val_probabilities, test_probabilities = predictor(val.images), predictor(test.images)
     metrics = {
-        "val": summarize(val_probabilities, val_labels, metadata.classes),
-        "test": summarize(test_probabilities, test_labels, metadata.classes),
+        "val": summarize(val_probabilities, val.labels, metadata.classes),
+        "test": summarize(test_probabilities, test.labels, metadata.classes),
     }
     for split, m in metrics.items():
         worst = f"worst class {m['worst_class']} with recall {m['worst_recall']:.1%}"
         print(f"{split}: accuracy {m['accuracy']:.2%}, {worst}")
 
-    predictions = list_predictions(test_probabilities, test_labels, metadata.classes)
-    write_table("predictions.csv", predictions)
-    write_tables(test_probabilities, test_labels, metadata.classes)
-    draw_grids(test_images, predictions)
-    write_json("metrics.json", metrics)
+    predictions = make_predictions(test_probabilities, test.labels, metadata.classes)
+    write_predictions(predictions)
+    write_tables(test_probabilities, test.labels, metadata.classes)
+    draw_grids(test.images, predictions)
+    write_json(METRICS, metrics)
     tracker.finish()
-
-
-def list_predictions(probabilities: np.ndarray, labels: np.ndarray, classes: list[str]) -> pd.DataFrame:
-    """A row per test image: index, path, label, prediction, confidence and a column per class."""
-    paths = list_prepared("test")["path"].to_numpy()
-    if len(paths) != len(labels):
-        raise InputError(f"{LISTING} lists {len(paths)} test images, not {len(labels)}: run `dvc repro`.")
-    names = np.array(classes)
-    table = pd.DataFrame(
-        {
-            "index": np.arange(len(labels)),
-            "path": paths,
-            "label": names[labels],
-            "prediction": names[probabilities.argmax(1)],
-            "confidence": probabilities.max(1),
-        }
-    )
-    return pd.concat([table, pd.DataFrame(probabilities, columns=classes)], axis=1).round(6)
 
 
 def write_tables(probabilities: np.ndarray, labels: np.ndarray, classes: list[str]) -> None:
     """The tables that `dvc plots` draws beside predictions.csv and the training history."""
-    write_table("plots/per_class.csv", per_class(probabilities, labels, classes))
+    write_table(PER_CLASS, per_class(probabilities, labels, classes))
     bins = reliability(probabilities, labels)
-    write_table("plots/reliability.csv", bins.assign(ideal=bins["confidence"]).round(5))
+    write_table(RELIABILITY, bins.assign(ideal=bins["confidence"]).round(5))
 
 
 def draw_grids(images: np.ndarray, predictions: pd.DataFrame) -> None:
     """Two pictures: a cross-section of the test split, and the wrong answers given most confidently."""
-    wrong = predictions[predictions["label"] != predictions["prediction"]]
-    accuracy = 1 - len(wrong) / len(predictions)
-    evenly = predictions.iloc[np.linspace(0, len(predictions) - 1, min(GRID, len(predictions))).astype(int)]
-    worst = wrong.sort_values(["confidence", "index"], ascending=[False, True]).head(GRID)
+    count, wrong = len(predictions), (~is_right(predictions)).sum()
+    evenly = predictions.iloc[np.linspace(0, count - 1, min(CROSS_SECTION, count)).astype(int)]
+    worst = worst_mistakes(predictions)
     for path, rows, title in (
-        ("plots/predictions.png", evenly, f"{accuracy:.1%} of the test images are classified correctly"),
-        ("plots/mistakes.png", worst, f"The {len(worst)} most confident of {len(wrong)} wrong answers"),
+        (CROSS_SECTION_PICTURE, evenly, f"{1 - wrong / count:.1%} of the test images are classified correctly"),
+        (MISTAKES_PICTURE, worst, f"The {len(worst)} most confident of {wrong} wrong answers"),
     ):
         with atomic_write(path) as file:
             chosen = images[rows["index"]]
             file.write(image_grid(chosen, rows["label"], rows["prediction"], rows["confidence"], title))
-
-
-def write_table(path: str, table: pd.DataFrame) -> None:
-    with atomic_write(path) as file:
-        table.to_csv(file, index=False, lineterminator="\n")
 
 
 if __name__ == "__main__":

@@ -16,10 +16,12 @@ from typing import Any
 from classifier.config import PrepareParams, load_params
 from classifier.data.images import decode
 from classifier.data.layouts import Dataset, Sample, open_dataset
-from classifier.data.prepared import DESCRIPTION, LISTING, SplitWriter, split_path
+from classifier.data.prepared import SplitWriter
 from classifier.data.splits import EXCLUDED, SPLITS, Entry, exclude_copies, hold_out, lacking
 from classifier.errors import InputError, run
 from classifier.files import atomic_write, write_csv, write_json
+from classifier.paths import DATA, DATASET, LISTING, PREDICTIONS, split_path
+from classifier.results.predictions import COLUMNS
 
 import numpy as np
 from tqdm import tqdm
@@ -27,13 +29,13 @@ from tqdm import tqdm
 CHUNK = 256  # images decoded at a time: bounds memory whatever the dataset's size
 WORTH_A_THREAD = 10_000  # bytes; a smaller image is decoded sooner than handed to a thread and back
 
-Augment = Callable[[np.ndarray], np.ndarray]
+ArrayAugment = Callable[[np.ndarray], np.ndarray]
 
 
 def main() -> None:
     params = load_params("prepare")
-    augment = build_augment(params)
-    dataset = open_dataset("data")
+    augment = build_array_augment(params)
+    dataset = open_dataset(DATA)
     check_class_names(dataset.classes)
     print(f"data/: {dataset.layout}, {len(dataset.classes)} classes")
 
@@ -42,33 +44,35 @@ def main() -> None:
     for pair in excluded[:10]:
         print(f"excluded {pair['path']}: the same image as {pair['same_as']}")
     if excluded:
-        print(f"excluded {len(excluded)} image(s) that are also in a held-out split; {DESCRIPTION} lists them")
+        print(f"excluded {len(excluded)} image(s) that are also in a held-out split; {DATASET} lists them")
     if missing := lacking(entries, dataset.classes):
         raise InputError(f"data/ has no images of these classes: {', '.join(missing)}.")
-    files, statistics = write_splits(dataset, entries, params.image_size, augment)
+    files, statistics = write_splits(dataset, entries, params, augment)
 
     by_split = {split: [e for e in entries if e.split == split] for split in (*SPLITS, EXCLUDED)}
     rows = ((s, i, e.path, dataset.classes[e.label], e.sha256) for s in by_split for i, e in enumerate(by_split[s]))
     write_csv(LISTING, ["split", "index", "path", "class", "sha256"], rows)
-    splits = {s: describe(by_split[s], dataset.classes) | {"source": sources[s], "sha256": files[s]} for s in SPLITS}
+    splits = {
+        s: count_per_class(by_split[s], dataset.classes) | {"source": sources[s], "sha256": files[s]} for s in SPLITS
+    }
     write_json(
-        DESCRIPTION,
-        {"layout": dataset.layout, "classes": dataset.classes, "image_size": params.image_size}
+        DATASET,
+        {"layout": dataset.layout, "classes": dataset.classes, "image_size": params.image_size, "fit": params.fit}
         | statistics
         | {"splits": splits, "excluded": excluded},
     )
     print(", ".join(f"{split}: {splits[split]['count']} images" for split in SPLITS))
 
 
-def build_augment(params: PrepareParams) -> Augment | None:
+def build_array_augment(params: PrepareParams) -> ArrayAugment | None:
     """A function from uint8 [n, 3, H, W] to the same, or None; only then is torch imported."""
     if not params.augment:
         return None
-    from classifier.data import augment
+    from classifier.data.augment import build_augment
 
     import torch
 
-    transform = augment.build_augment(params.augment, params.image_size, "prepare.augment")
+    transform = build_augment(params.augment, params.image_size, "prepare.augment")
     generator = torch.Generator().manual_seed(params.seed)
 
     def apply(images: np.ndarray) -> np.ndarray:
@@ -82,10 +86,8 @@ def check_class_names(classes: list[str]) -> None:
     """Refuse classes that nothing can be learnt of, or that predictions.csv has no column for."""
     if len(classes) < 2:
         raise InputError(f"data/ has one class only ({', '.join(classes)}): a classifier needs at least two.")
-    if taken := sorted({"index", "path", "label", "prediction", "confidence"} & set(classes)):
-        raise InputError(
-            f"data/ has a class called {taken[0]}, which is a column of predictions.csv: rename the class."
-        )
+    if taken := sorted(set(COLUMNS) & set(classes)):
+        raise InputError(f"data/ has a class called {taken[0]}, which is a column of {PREDICTIONS}: rename the class.")
 
 
 def list_images(dataset: Dataset) -> list[Entry]:
@@ -98,7 +100,7 @@ def list_images(dataset: Dataset) -> list[Entry]:
 
 
 def digest(image: bytes | np.ndarray) -> str:
-    return hashlib.sha256(image if isinstance(image, bytes) else np.ascontiguousarray(image)).hexdigest()
+    return hashlib.sha256(image if isinstance(image, bytes) else np.ascontiguousarray(image).data).hexdigest()
 
 
 def assign_splits(entries: list[Entry], own: set[str], params: PrepareParams) -> tuple[list[Entry], dict[str, str]]:
@@ -113,7 +115,7 @@ def assign_splits(entries: list[Entry], own: set[str], params: PrepareParams) ->
 
 
 def write_splits(
-    dataset: Dataset, entries: list[Entry], image_size: int, augment: Augment | None
+    dataset: Dataset, entries: list[Entry], params: PrepareParams, augment: ArrayAugment | None
 ) -> tuple[dict[str, str], dict[str, list[float]]]:
     """Decode every image and append it to the file of its split.
 
@@ -128,7 +130,7 @@ def write_splits(
 
     def decode_or_note(sample: Sample) -> np.ndarray | None:
         try:
-            return decode(sample.image, image_size)
+            return decode(sample.image, params.image_size, params.fit)
         except ValueError as error:
             bad.append(f"{sample.path}: {error}")
             return None
@@ -138,10 +140,10 @@ def write_splits(
         for split in SPLITS:
             labels = np.array([e.label for e in entries if e.split == split], dtype=np.int64)
             file = stack.enter_context(atomic_write(split_path(split)))
-            writers[split] = SplitWriter(file, labels, image_size)
+            writers[split] = SplitWriter(file, labels, params.image_size)
         targets = (entry.split for entry in entries)
-        for name, split in dataset.splits.items():
-            samples = progress(split.samples(), split.count, f"decode {name}")
+        for name, source in dataset.splits.items():
+            samples = progress(source.samples(), source.count, f"decode {name}")
             while chunk := list(islice(samples, CHUNK)):
                 encoded = sum(len(sample.image) for sample in chunk if isinstance(sample.image, bytes))
                 apply = pool.map if encoded > WORTH_A_THREAD * len(chunk) else map
@@ -150,12 +152,14 @@ def write_splits(
                 if bad:
                     continue  # nothing will be written: only look for more bad images
                 for target, writer in writers.items():
-                    batch = [image for image, s in zip(images, split_of, strict=True) if s == target]
-                    if batch and target == "train":
-                        batch = augment(np.stack(batch)) if augment else np.stack(batch)
+                    pairs = zip(images, split_of, strict=True)
+                    decoded = [image for image, s in pairs if s == target and image is not None]
+                    if decoded and target == "train":
+                        batch = augment(np.stack(decoded)) if augment else np.stack(decoded)
                         histogram += [np.bincount(batch[:, c].ravel(), minlength=256) for c in range(3)]
-                    if len(batch):
                         writer.append(batch)
+                    elif decoded:
+                        writer.append(decoded)
         if bad:
             raise InputError("\n  ".join([f"data/ has {len(bad)} image(s) that cannot be used:", *sorted(bad)]))
     levels = np.arange(256) / 255
@@ -166,7 +170,8 @@ def write_splits(
     return files, {"mean": mean.tolist(), "std": std.tolist()}
 
 
-def describe(entries: list[Entry], classes: list[str]) -> dict[str, Any]:
+def count_per_class(entries: list[Entry], classes: list[str]) -> dict[str, Any]:
+    """How many images there are, in all and of each class, as dataset.json has it."""
     counts = np.bincount([entry.label for entry in entries], minlength=len(classes)).tolist()
     return {"count": len(entries), "per_class": dict(zip(classes, counts, strict=True))}
 

@@ -14,7 +14,7 @@ import math
 import signal
 import sys
 import time
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,13 +24,15 @@ keep_large_blocks()  # before torch allocates anything
 
 from classifier.config import load_params
 from classifier.data.augment import build_augment
-from classifier.data.prepared import Description, load_description, load_split
-from classifier.errors import InputError, nearest, run
+from classifier.data.loader import Source, open_source
+from classifier.data.prepared import load_description
+from classifier.errors import run
 from classifier.files import write_csv
-from classifier.network.checkpoint import PATH, Metadata, save_checkpoint
-from classifier.network.inference import Normalize
-from classifier.network.models import build_model, head_of, require_size
+from classifier.network.checkpoint import Metadata, save_checkpoint
+from classifier.network.models import build_network, require_size
+from classifier.network.preprocessing import Preprocessing
 from classifier.network.pretrained import read_weights, take_over
+from classifier.paths import CHECKPOINT, HISTORY
 from classifier.reproducibility import (
     autocast_dtype,
     describe_environment,
@@ -38,16 +40,16 @@ from classifier.reproducibility import (
     select_device,
 )
 from classifier.tracking.tracker import Tracker, start_run
-from classifier.training.loop import Split, Trainer, diverged, validate
+from classifier.training import features
+from classifier.training.criterion import Criterion, weigh_classes
+from classifier.training.loop import Trainer, diverged, validate
 from classifier.training.resume import alone, load_state, save_state, state_path
 
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
-HISTORY = "plots/history.csv"
 FEW_STEPS = 50  # updates, in which hardly any network learns what it could
-WHITENING_PIXELS = 1_000_000  # about as many 2×2 patches, for a 12×12 covariance
 
 
 class Epoch(NamedTuple):
@@ -64,33 +66,42 @@ class Epoch(NamedTuple):
 def main() -> None:
     params = load_params("train")
     description = load_description()
-    augment = build_augment(params.augment, description.image_size, "train.augment")
-    class_weights = weigh_classes(params.class_weights, description)
+    augment = build_augment(params.augment, description.image_size, "train.augment", params.image_size)
+    class_weights = weigh_classes(params.class_weights, description.splits["train"]["per_class"])
     weights = read_weights(params.model, params.pretrained)
-    if weights and weights.preprocessing:  # the colours that they were trained on
-        description = replace(description, mean=list(weights.preprocessing.mean), std=list(weights.preprocessing.std))
+    # Pretrained weights want the colours that they were trained on.
+    colours = (weights and weights.preprocessing) or description
     make_deterministic()
     device = select_device()
     dtype = autocast_dtype(params.precision, device)
     torch.manual_seed(params.seed)
-    model = build_model(params.model, len(description.classes), description.image_size)
+    preprocessing = Preprocessing(
+        size=description.image_size,
+        fit=description.fit,
+        crop=params.image_size,
+        interpolation="bilinear",
+        mean=tuple(colours.mean),
+        std=tuple(colours.std),
+    )
+    network = build_network(params.model, len(description.classes), preprocessing)
     if weights:
-        count = take_over(model, head_of(model), weights)
+        count = take_over(network, weights)
         print(f"weights: {params.model} from {weights.source}, {count} tensors; the head is new")
-    low_res_size = round(params.low_res_scale * description.image_size)
+    low_res_size = round(params.low_res_scale * params.image_size)
     if params.low_res_share:
-        require_size(model, params.model, low_res_size)
+        require_size(network.module, params.model, low_res_size)
 
-    train_set = Split(*(t.to(device) for t in load_split("train", description)))
-    val_set = Split(*(t.to(device) for t in load_split("val", description)))
-    normalize = Normalize(description.mean, description.std, device)
-    model = model.to(device, memory_format=torch.channels_last)
-    if hasattr(model, "fit_to_data") and not weights:
-        count = max(1, WHITENING_PIXELS // description.image_size**2)
-        sample = torch.randperm(len(train_set.images))[:count].to(device)
-        model.fit_to_data(normalize(train_set.images[sample]))
+    train_set, val_set = (open_source(split, description, device) for split in ("train", "val"))
+    network.to(device, torch.channels_last)  # in which convolutions are fastest
+    if not weights:
+        network.fit_to_data(lambda count: network.normalize(sample(train_set, count)))
     environment = describe_environment(device, dtype)
-    trainer = Trainer(model, params, augment, normalize, class_weights.to(device), low_res_size, dtype)
+    criterion = Criterion(class_weights.to(device), params.class_weighting, params.label_smoothing)
+    trainer_class = Trainer
+    if features.suffice(network, params):
+        train_set, val_set = (features.compute(network, split, dtype) for split in (train_set, val_set))
+        network, trainer_class = features.HeadAlone(network), features.HeadTrainer
+    trainer = trainer_class(network, params, augment, criterion, low_res_size, device, dtype)
     identity = asdict(description) | ({"weights": weights.sha256} if weights else {})
     state = state_path(asdict(params), identity, environment)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # the same care as for Ctrl+C
@@ -101,51 +112,37 @@ def main() -> None:
         tracker = start_run("train", environment)
         history, trained = train_and_validate(trainer, train_set, val_set, state, tracker)
         write_csv(HISTORY, list(Epoch._fields), history)
-        metadata = Metadata(
-            params.model, description.classes, description.image_size, description.mean, description.std, environment
-        )
-        save_checkpoint(PATH, trained, metadata)
-        print(f"wrote {PATH}")
+        save_checkpoint(CHECKPOINT, trained, Metadata(params.model, description.classes, preprocessing, environment))
+        print(f"wrote {CHECKPOINT}")
         tracker.finish()
         state.unlink(missing_ok=True)  # last, so that until then nothing is lost
 
 
-def weigh_classes(setting: dict[str, float] | str, description: Description) -> Tensor:
-    """The weight of each class in the loss, float32 [num_classes].
-
-    Scaled so that the weights of the training images average one: weighting then shifts attention
-    between classes without changing what the learning rate means.
-
-    Raises:
-        InputError: if `setting` names a class that the dataset does not have.
-    """
-    per_class = description.splits["train"]["per_class"]
-    if setting == "balanced":
-        setting = {name: 1 / count for name, count in per_class.items()}
-    for name in setting:
-        if name not in per_class:
-            raise InputError(f"train.class_weights: the dataset has no class {name!r}, {nearest(name, per_class)}")
-    weights = torch.tensor([setting.get(name, 1.0) for name in description.classes], dtype=torch.float64)
-    counts = torch.tensor([per_class[name] for name in description.classes])
-    return (weights * counts.sum() / (weights * counts).sum()).float()
+def sample(data: Source, count: int) -> Tensor:
+    """`count` random images of a split, or all if it has fewer, from torch's global generator: uint8 [n, 3, H, W]."""
+    (images,) = data.batches([torch.randperm(len(data.labels))[:count].to(data.labels.device)])
+    return images
 
 
 def train_and_validate(
-    trainer: Trainer, train_set: Split, val_set: Split, state: Path, tracker: Tracker
+    trainer: Trainer, train_set: Source, val_set: Source, state: Path, tracker: Tracker
 ) -> tuple[list[Epoch], dict[str, Tensor]]:
     """Train all epochs, or those that the file `state` says are left, and save it after each.
 
     Returns the history and the weights of the best or the last epoch.
     """
-    params, history, logged, weights = trainer.params, [], [], {}
-    if saved := load_state(state, trainer.model, trainer.optimizers):
+    params = trainer.params
+    history: list[Epoch] = []
+    logged: list[dict[str, Any]] = []
+    weights: dict[str, Tensor] = {}
+    if saved := load_state(state, trainer.network.module, trainer.optimizers):
         weights, values = saved
         history, logged = [Epoch(*row) for row in values["history"]], values["logged"]
         trainer.scaler.load_state_dict(values["scaler"])
-        for row in logged:
-            tracker.log(**row)
+        for epoch_log in logged:
+            tracker.log(**epoch_log)
         print(f"going on after epoch {len(history)}, where an earlier run of the same training stopped")
-    count = len(train_set.images)
+    count = len(train_set.labels)
     with tqdm(
         total=params.epochs * count, initial=len(history) * count, unit=" images", unit_scale=True, disable=None
     ) as bar:
@@ -156,16 +153,16 @@ def train_and_validate(
                 logged.append(row._asdict() | rest)
                 tracker.log(**logged[-1])
                 if params.keep == "last" or row.val_accuracy >= max(row.val_accuracy for row in history):
-                    weights = {name: t.detach().clone() for name, t in trainer.model.state_dict().items()}
+                    weights = {name: t.detach().clone() for name, t in trainer.network.module.state_dict().items()}
                 values = {"history": history, "logged": logged, "scaler": trainer.scaler.state_dict()}
-                save_state(state, trainer.model, trainer.optimizers, weights, values)
+                save_state(state, trainer.network.module, trainer.optimizers, weights, values)
             except KeyboardInterrupt:
                 sys.exit(f"interrupted in epoch {epoch + 1}: the same command goes on from the last whole epoch.")
     return history, weights
 
 
 def train_and_validate_epoch(
-    trainer: Trainer, train_set: Split, val_set: Split, epoch: int, bar: tqdm
+    trainer: Trainer, train_set: Source, val_set: Source, epoch: int, bar: tqdm
 ) -> tuple[Epoch, dict[str, Any]]:
     """Train one epoch, validate, and print a line about both.
 
@@ -176,7 +173,7 @@ def train_and_validate_epoch(
     """
     start = time.monotonic()
     lr, train_loss, train_accuracy = trainer.train_one_epoch(train_set, epoch, bar)
-    speed = len(train_set.images) / (time.monotonic() - start)
+    speed = len(train_set.labels) / (time.monotonic() - start)
     val_loss, val_accuracy, val_recall = validate(trainer, val_set)
     if not math.isfinite(val_loss):
         raise diverged("validation loss", val_loss, f"after epoch {epoch + 1}")

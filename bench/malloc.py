@@ -22,12 +22,12 @@ if {keep}:
     keep_large_blocks()
 import torch
 import torch.nn.functional as F
-from classifier.network.models import build_model
+from classifier.network.airbench import AirbenchNet
 from classifier.reproducibility import autocast_dtype
 
 torch.manual_seed(0)
 dtype = autocast_dtype("auto", torch.device("cpu"))
-model = build_model("airbench_medium", 10, 32).to(memory_format=torch.channels_last)
+model = AirbenchNet(10, (48, 192, 192)).to(memory_format=torch.channels_last)
 optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
 x = torch.randn(500, 3, 32, 32).contiguous(memory_format=torch.channels_last)
 y = torch.randint(10, (500,))

@@ -21,9 +21,9 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
 
 import prepare
 import train
@@ -52,7 +52,7 @@ def main() -> None:
 
 
 def write_params(epochs: int) -> None:
-    params = yaml.safe_load((ROOT / "scripts" / "digits.yaml").read_text())
+    params = yaml.safe_load((ROOT / "recipes" / "digits.yaml").read_text())
     params["train"]["epochs"] = epochs
     Path("params.yaml").write_text(yaml.safe_dump(params))
 
@@ -94,7 +94,7 @@ def run() -> tuple[float, float, str]:
     waiting, output = 0.0, io.StringIO()
 
     def timed(function: Callable) -> Callable:
-        def call(*arguments, **named):
+        def call(*arguments: Any, **named: Any) -> Any:
             nonlocal waiting
             start = time.monotonic()
             result = function(*arguments, **named)

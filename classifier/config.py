@@ -5,11 +5,14 @@ stands. All problems of the file are reported together, before any data is read.
 """
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from classifier.errors import InputError, nearest
-from classifier.schema import Must, Transforms, UniqueKeyLoader, validate
+from classifier.paths import PARAMS
+from classifier.schema import ClassWeights, Must, Transforms, UniqueKeyLoader, validate
 
 import yaml
 
@@ -29,6 +32,7 @@ PRETRAINED = Must(
 @dataclass(frozen=True)
 class PrepareParams:
     image_size: Annotated[int, IMAGE_SIZE]
+    fit: Literal["crop", "pad", "squash"]
     val_fraction: Annotated[float, FRACTION]
     test_fraction: Annotated[float, FRACTION]
     seed: Annotated[int, SEED]
@@ -40,6 +44,10 @@ class TrainParams:
     seed: Annotated[int, SEED]
     model: str
     pretrained: Annotated[str, PRETRAINED]
+    image_size: Annotated[int, IMAGE_SIZE]
+    freeze: Literal["none", "backbone", "norms"]
+    freeze_epochs: Annotated[int, AT_LEAST_0]
+    backbone_lr_scale: Annotated[float, POSITIVE]
     epochs: Annotated[int, AT_LEAST_1]
     batch_size: Annotated[int, Must("at least 2, which batch norm needs", lambda v: v >= 2)]
     optimizer: Literal["sgd", "adamw", "muon"]
@@ -47,15 +55,18 @@ class TrainParams:
     aux_lr: Annotated[float, POSITIVE]
     momentum: Annotated[float, SHARE]
     weight_decay: Annotated[float, AT_LEAST_0]
+    clip_norm: Annotated[float, AT_LEAST_0]
     schedule: Literal["linear", "cosine", "constant"]
     warmup: Annotated[float, SHARE]
     low_res_share: Annotated[float, SHARE]
     low_res_scale: Annotated[float, FRACTION]
     label_smoothing: Annotated[float, SHARE]
-    class_weights: dict[str, float] | Literal["balanced"]
+    class_weights: ClassWeights
     class_weighting: Literal["loss", "logits"]
     flip: Literal["none", "alternating"]
     augment: Transforms
+    mixup: Annotated[float, AT_LEAST_0]
+    cutmix: Annotated[float, AT_LEAST_0]
     precision: Literal["auto", "fp32", "bf16", "fp16"]
     keep: Literal["best", "last"]
 
@@ -69,7 +80,7 @@ class EvaluateParams:
 STAGES = {"prepare": PrepareParams, "train": TrainParams, "evaluate": EvaluateParams}
 
 
-def load_params(stage: str, path: str = "params.yaml") -> Any:
+def load_params(stage: str, path: str | Path = PARAMS) -> Any:
     """Read `path`, validate every section of it and return that of `stage`.
 
     All sections are validated whichever stage asks: a misspelt training parameter should stop
@@ -96,6 +107,33 @@ def load_params(stage: str, path: str = "params.yaml") -> Any:
             sections[name] = validate(section, schema, name, problems)
         else:
             problems.append(f"{name}: this section is missing or empty")
+    if not problems:
+        params = {name: schema(**sections[name]) for name, schema in STAGES.items()}
+        problems = list(contradictions(params["prepare"], params["train"]))
     if problems:
         raise InputError("\n  ".join([f"{path} has {len(problems)} problem(s):", *sorted(problems)]))
-    return STAGES[stage](**sections[stage])
+    return params[stage]
+
+
+def contradictions(prepare: PrepareParams, train: TrainParams) -> Iterator[str]:
+    """What is valid by itself and makes no sense together."""
+    if train.image_size > prepare.image_size:
+        yield (
+            f"train.image_size: must be at most prepare.image_size, which is {prepare.image_size}, "
+            f"not {train.image_size}: the network sees a part of what is stored"
+        )
+    if train.optimizer == "muon" and train.pretrained != "none":
+        yield (
+            "train.optimizer: muon brings every filter to a fixed norm, which destroys pretrained weights: "
+            "take adamw or sgd, or train.pretrained: none"
+        )
+    if train.optimizer == "muon" and train.backbone_lr_scale != 1:
+        yield "train.backbone_lr_scale: must be 1.0 with muon, whose lr is the backbone's and aux_lr the head's"
+    if train.freeze == "backbone" and train.pretrained == "none":
+        yield "train.freeze: backbone keeps what was learnt elsewhere, but train.pretrained is none"
+    if train.freeze_epochs and train.pretrained == "none":
+        yield "train.freeze_epochs: must be 0 where train.pretrained is none: there is nothing to keep meanwhile"
+    if train.freeze_epochs and train.freeze == "backbone":
+        yield "train.freeze_epochs: must be 0 with train.freeze: backbone, which freezes all epochs"
+    if train.freeze_epochs >= train.epochs:
+        yield f"train.freeze_epochs: must be less than train.epochs, which is {train.epochs}"

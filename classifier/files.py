@@ -37,8 +37,8 @@ def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
     except BaseException as error:
         with suppress(OSError):
             temporary.unlink()
-        concerns_path = isinstance(error, OSError) and error.filename in (None, str(temporary), str(path.parent))
-        if concerns_path and error.errno in UNWRITABLE:
+        concerned = (None, str(temporary), str(path.parent))
+        if isinstance(error, OSError) and error.filename in concerned and error.errno in UNWRITABLE:
             raise InputError(f"{path} cannot be written: {error.strerror}") from None
         raise
 
@@ -56,6 +56,12 @@ def write_csv(path: str | Path, header: list[str], rows: Iterable[Iterable[Any]]
         writer = csv.writer(lines, lineterminator="\n")
         writer.writerow(header)
         writer.writerows(rows)
+
+
+def write_table(path: str | Path, table: Any) -> None:
+    """Write a pandas DataFrame without its index, as `write_csv` does."""
+    with atomic_write(path) as file:
+        table.to_csv(file, index=False, lineterminator="\n")
 
 
 class _EncodedLines:

@@ -4,9 +4,12 @@ import ctypes
 import os
 import platform
 from importlib.metadata import version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from classifier.errors import InputError
+
+if TYPE_CHECKING:
+    import torch
 
 
 def keep_large_blocks() -> None:
@@ -23,8 +26,8 @@ def keep_large_blocks() -> None:
         libc.mallopt(trim_threshold, (1 << 31) - 1)
 
 
-def select_device():
-    """The torch device that the environment variable DEVICE names, or the GPU if there is one.
+def select_device() -> "torch.device":
+    """The device that the environment variable DEVICE names, or the GPU if there is one.
 
     Raises:
         InputError: if DEVICE names a device that torch does not know or cannot use.
@@ -49,11 +52,12 @@ def make_deterministic() -> None:
     import torch
 
     torch.use_deterministic_algorithms(True, warn_only=True)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # a debugging aid, paid for at every tensor
+    # A debugging aid, paid for at every tensor. torch defines it where type checkers do not see it.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
 
 
-def describe_environment(device, dtype) -> dict[str, Any]:
+def describe_environment(device: "torch.device", dtype: "torch.dtype") -> dict[str, Any]:
     """What decides the bits of a training beside its code, data and parameters, as JSON values."""
     import torch
 
@@ -77,19 +81,27 @@ def step_seed(seed: int, epoch: int, step: int) -> int:
     return ((seed * 1_000_003 + epoch) * 1_000_003 + step) % 2**64
 
 
-def autocast_dtype(precision: str, device):
+def has_bf16(device: "torch.device") -> bool:
+    """Whether the hardware computes with bf16: x86-64 CPUs with AVX-512 BF16, CUDA from compute capability 8 on.
+
+    Others emulate it, at a tenth of the speed of fp32 or less.
+    """
+    import torch
+
+    if device.type == "cpu":
+        return platform.machine() in ("x86_64", "AMD64") and torch.cpu._is_avx512_bf16_supported()
+    return device.type == "cuda" and torch.cuda.get_device_capability(device)[0] >= 8
+
+
+def autocast_dtype(precision: str, device: "torch.device") -> "torch.dtype":
     """The dtype to compute in: `precision`, or for "auto" the fastest that the hardware has.
 
-    bf16 on x86-64 CPUs with AVX-512 BF16 instructions and on CUDA devices of compute capability 8 and
-    up, fp16 on older CUDA devices, else fp32. Returns a torch dtype.
+    bf16 where the hardware has it, fp16 on older CUDA devices, else fp32.
     """
     import torch
 
     if precision != "auto":
         return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
-    if device.type == "cpu":
-        native = platform.machine() in ("x86_64", "AMD64") and torch.cpu._is_avx512_bf16_supported()
-        return torch.bfloat16 if native else torch.float32
-    if device.type == "cuda":
-        return torch.bfloat16 if torch.cuda.get_device_capability(device)[0] >= 8 else torch.float16
-    return torch.float32
+    if has_bf16(device):
+        return torch.bfloat16
+    return torch.float16 if device.type == "cuda" else torch.float32

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Hashable
 from dataclasses import fields
+from functools import partial
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
 from classifier.errors import nearest
@@ -10,6 +11,7 @@ from classifier.errors import nearest
 import yaml
 
 Transforms = dict[str, dict[str, Any]]
+ClassWeights = dict[str, float] | Literal["balanced"]
 
 
 class Must(NamedTuple):
@@ -20,7 +22,11 @@ class Must(NamedTuple):
 
 
 def validate(section: dict, schema: type, name: str, problems: list[str]) -> dict:
-    """Convert `section` by the fields of `schema`; append what is wrong to `problems`."""
+    """Convert `section` by the fields of `schema`; append what is wrong to `problems`.
+
+    Raises:
+        TypeError: if a field of `schema` is of a type that is not in CONVERTERS.
+    """
     known = [field.name for field in fields(schema)]
     hints = get_type_hints(schema, include_extras=True)
     for key in section:
@@ -34,8 +40,10 @@ def validate(section: dict, schema: type, name: str, problems: list[str]) -> dic
         hint, must = hints[key], None
         if get_origin(hint) is Annotated:
             hint, must = get_args(hint)
+        if not (convert := _converter(hint)):
+            raise TypeError(f"{schema.__name__}.{key}: CONVERTERS of {__name__} has nothing for the type {hint}")
         try:
-            values[key] = _convert(section[key], hint)
+            values[key] = convert(section[key])
         except ValueError as error:
             problems.append(f"{name}.{key}: {error}")
             continue
@@ -44,25 +52,35 @@ def validate(section: dict, schema: type, name: str, problems: list[str]) -> dic
     return values
 
 
-def _convert(value: Any, hint: Any) -> Any:
-    """`value` as the type `hint`, or a ValueError that says what it should be."""
-    if hint is float:
-        return _number(value)
-    if hint is int:
-        if isinstance(value, int) and not isinstance(value, bool):
-            return value
-        raise ValueError(f"must be a whole number, not {value!r}")
-    if hint is str:
-        if isinstance(value, str) and value:
-            return value
-        raise ValueError(f"must be text, not {value!r}")
+def _converter(hint: Any) -> Callable[[Any], Any] | None:
+    """What makes a value of the type `hint`, or raises a ValueError that says what it should be."""
     if get_origin(hint) is Literal:
-        if value in get_args(hint):
-            return value
-        raise ValueError(f"must be one of {', '.join(get_args(hint))}, not {value!r}")
-    if hint == Transforms:
-        return _transforms(value)
-    return _class_weights(value)
+        return partial(_choice, get_args(hint))
+    return CONVERTERS.get(hint)
+
+
+def _choice(choices: tuple[str, ...], value: Any) -> str:
+    if value in choices:
+        return value
+    raise ValueError(f"must be one of {', '.join(choices)}, not {value!r}")
+
+
+def _truth(value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    raise ValueError(f"must be true or false, not {value!r}")
+
+
+def _whole_number(value: Any) -> int:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    raise ValueError(f"must be a whole number, not {value!r}")
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, str) and value:
+        return value
+    raise ValueError(f"must be text, not {value!r}")
 
 
 def _number(value: Any) -> float:
@@ -96,7 +114,7 @@ def _transforms(value: Any) -> Transforms:
     return {str(name): dict(arguments or {}) for name, arguments in value.items()}
 
 
-def _class_weights(value: Any) -> dict[str, float] | str:
+def _class_weights(value: Any) -> ClassWeights:
     if value == "balanced":
         return value
     if not isinstance(value, dict):
@@ -112,13 +130,24 @@ def _class_weights(value: Any) -> dict[str, float] | str:
     return weights
 
 
+CONVERTERS: dict[Any, Callable[[Any], Any]] = {
+    bool: _truth,
+    int: _whole_number,
+    float: _number,
+    str: _text,
+    Transforms: _transforms,
+    ClassWeights: _class_weights,
+}
+
+
 class UniqueKeyLoader(yaml.SafeLoader):
     """SafeLoader that refuses a key written twice; YAML would keep the last one silently.
 
     Only `true` and `false` are booleans to it, as to DVC: a class may be called `no` or `off`.
     """
 
-    yaml_implicit_resolvers: ClassVar = {
+    # PyYAML itself sets it on classes, as here; its stubs take it for an attribute of instances.
+    yaml_implicit_resolvers: ClassVar = {  # type: ignore[misc]
         first: [(tag, pattern) for tag, pattern in resolvers if first in "tTfF" or tag != "tag:yaml.org,2002:bool"]
         for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }

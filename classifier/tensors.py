@@ -25,12 +25,15 @@ def write_tensors(path: str | Path, key: str, tensors: dict[str, Tensor], descri
     """Write `tensors`, and `description` as JSON under the metadata key `key`, atomically."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     described = {**description, "sha256": _digest(tensors, description)}
+    metadata = {key: json.dumps(described, ensure_ascii=False)}
     if tensors:
         from safetensors.torch import save
+
+        content = save(tensors, metadata)
     else:  # without torch, which is slow to import: the same bytes
-        from safetensors import serialize as save
+        content = safetensors.serialize({}, metadata)
     with atomic_write(path) as file:
-        file.write(save(tensors, {key: json.dumps(described, ensure_ascii=False)}))
+        file.write(content)
 
 
 def read_tensors(path: str | Path, key: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -65,5 +68,5 @@ def _digest(tensors: dict[str, Tensor], description: dict[str, Any]) -> str:
     for name in sorted(tensors):
         tensor = tensors[name]
         digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
-        digest.update(tensor.flatten().view(torch.uint8).numpy())
+        digest.update(tensor.flatten().view(torch.uint8).numpy().data)
     return digest.hexdigest()

@@ -7,11 +7,12 @@ from pathlib import Path
 from threading import Thread
 from time import sleep
 
-import markup
 from classifier.errors import InputError
-from classifier.results.predictions import PATH, is_right
+from classifier.paths import PREDICTIONS
+from classifier.results.predictions import is_right, worst_mistakes
 from classifier.results.story import count_images
-from results import Results, load_model, load_results
+from notebooks import markup
+from notebooks.results import Results, load_model, load_results
 
 import ipywidgets as widgets
 import numpy as np
@@ -58,7 +59,7 @@ def close(parts: Iterable[widgets.Widget]) -> None:
 def modified() -> float | None:
     """When the results were written; None while a stage has not written them yet."""
     try:
-        return PATH.stat().st_mtime
+        return PREDICTIONS.stat().st_mtime
     except FileNotFoundError:
         return None
 
@@ -121,10 +122,9 @@ def gallery(results: Results) -> widgets.Widget:
 
     def choose() -> pd.DataFrame:
         answers = mixed[mixed["label"] == label.value] if label.value is not None else mixed
-        right = is_right(answers)
         if kind.value == "wrong":
-            return answers[~right].sort_values("confidence", ascending=False)
-        return answers[right] if kind.value == "right" else answers
+            return worst_mistakes(answers, len(answers))
+        return answers[is_right(answers)] if kind.value == "right" else answers
 
     def draw(count: int = PORTION) -> None:
         nonlocal shown

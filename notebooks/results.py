@@ -4,8 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from classifier.data.images import decode
-from classifier.data.prepared import split_path
-from classifier.errors import InputError
+from classifier.data.prepared import map_split
+from classifier.paths import CHECKPOINT
 from classifier.results.predictions import class_names, load_predictions, require_prepared, require_same_model
 
 import numpy as np
@@ -18,7 +18,7 @@ Ask = Callable[[bytes | np.ndarray], tuple[np.ndarray, pd.Series]]
 @dataclass(frozen=True)
 class Results:
     answers: pd.DataFrame
-    images: np.ndarray  # uint8 [N, 3, H, W], in the order of `answers`
+    images: np.ndarray  # uint8 [N, 3, H, W], in the order of `answers`; mapped, not read
 
     @property
     def classes(self) -> list[str]:
@@ -31,18 +31,9 @@ def load_results() -> Results:
     Raises:
         InputError: if something is missing or does not fit together.
     """
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
-
     answers = load_predictions()
     require_prepared(answers)
-    path = split_path("test")
-    try:
-        return Results(answers, load_file(path)["images"])
-    except FileNotFoundError:
-        raise InputError(f"{path} not found: run `dvc repro`, or fetch results with `dvc pull`.") from None
-    except SafetensorError as error:
-        raise InputError(f"{path} is damaged ({error}): run `dvc repro -f prepare`.") from None
+    return Results(answers, map_split("test").images)
 
 
 def load_model(results: Results) -> Ask:
@@ -52,7 +43,6 @@ def load_model(results: Results) -> Ask:
         InputError: if it cannot be used, or the results are those of another model.
     """
     from classifier.config import load_params
-    from classifier.network.checkpoint import PATH as CHECKPOINT
     from classifier.network.predictor import Predictor
 
     params = load_params("evaluate")
@@ -60,7 +50,8 @@ def load_model(results: Results) -> Ask:
     require_same_model(results.answers, results.images, predictor.metadata.classes, predictor)
 
     def ask(image: bytes | np.ndarray) -> tuple[np.ndarray, pd.Series]:
-        pixels = decode(image, predictor.metadata.image_size) if isinstance(image, bytes) else image
+        wanted = predictor.metadata.preprocessing
+        pixels = decode(image, wanted.size, wanted.fit, wanted.interpolation) if isinstance(image, bytes) else image
         return pixels, pd.Series(predictor(pixels[None])[0], predictor.metadata.classes)
 
     return ask

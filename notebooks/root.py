@@ -1,9 +1,10 @@
-"""`import root` makes the repository root the working folder of a notebook, as it is for every script."""
+"""`import root` makes the repository root the working folder of a notebook, as it is for every script.
+
+Kernels import from their working folder before all else: from then on, that is the copy of the project that the
+notebook lies in, whichever is installed.
+"""
 
 import os
-import sys
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
-os.chdir(HERE.parent)
-sys.path[:0] = [str(folder) for folder in (HERE.parent, HERE) if str(folder) not in sys.path]
+os.chdir(Path(__file__).resolve().parents[1])

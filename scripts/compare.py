@@ -10,11 +10,7 @@ alone; two single runs are also compared by their predictions.csv, from DVC's ca
 
 import argparse
 import json
-import sys
-from pathlib import Path
 from typing import Any
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from classifier.errors import InputError, run
 from classifier.results.significance import difference, is_better, mean_interval, verdicts

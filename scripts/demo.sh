@@ -27,7 +27,7 @@ page="$(cd .. && pwd)/.venv/plots.html" # made by `make setup`: plots that need 
 say "2. A dataset, versioned: Git keeps the small data.dvc, DVC keeps the images"
 run python scripts/get_data.py digits
 run dvc add --quiet data
-run cp scripts/digits.yaml params.yaml
+run cp recipes/digits.yaml params.yaml
 run git add data.dvc params.yaml
 run git commit --quiet --message "Handwritten digits"
 

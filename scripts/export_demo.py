@@ -9,24 +9,29 @@ The first export fetches ONNX Runtime Web with npm into .cache/.
 
 import argparse
 import base64
+import gzip
+import hashlib
 import html
 import io
 import json
-import sys
+import shutil
+import subprocess
+import tarfile
+import tempfile
 from pathlib import Path
 from string import Template
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
 from classifier.config import load_params
-from classifier.data.prepared import load_description, load_split
+from classifier.data.prepared import load_description, map_split
 from classifier.errors import InputError, run
 from classifier.files import atomic_write, sha256
-from classifier.network.checkpoint import PATH, Metadata, load_checkpoint
-from classifier.network.export import RUNTIME, fetch_runtime, pack, round_weights, to_onnx
-from classifier.network.inference import Normalize, predict_logits, test_time_views
+from classifier.network.checkpoint import Metadata, load_checkpoint
+from classifier.network.export import round_weights, to_onnx
+from classifier.network.inference import predict_logits, test_time_views
+from classifier.network.network import Network
 from classifier.network.predictor import Predictor
+from classifier.paths import CHECKPOINT
 from classifier.results.plots import RIGHT, WRONG
 from classifier.results.predictions import count_right, is_right, load_predictions, require_prepared, require_same_model
 from classifier.results.story import summary, what_it_cannot_do
@@ -35,12 +40,18 @@ import numpy as np
 import pandas as pd
 import torch
 from PIL import Image
-from torch import Tensor, nn
 
 PAGE = Path(__file__).with_name("demo_page")
 SAMPLE = 200  # test images on which 16-bit weights are tried
 TOLERANCE = 8e-4  # between probabilities: with what a browser adds, they stay within a tenth of a percent
 THUMBNAIL = 96  # pixels a side in the gallery, for models that take larger images
+
+# https://github.com/microsoft/onnxruntime, MIT licence. The digest is the one that npm publishes, as its lock files do.
+RUNTIME = "onnxruntime-web@1.30.0"
+INTEGRITY = "sha512-q0y+JrrtukXSzsBWEMccVfqX25LRmosXHF+CaRJmg8pZClzcV7svNc4rKY3jL02Vb7QmRMDs1SigqR4CXAfKYQ=="
+RUNTIME_FILES = {"script": "ort.wasm.bundle.min.mjs", "wasm": "ort-wasm-simd-threaded.wasm"}
+CACHE = Path(".cache")
+TIMEOUT = 300  # seconds for 33 MB
 
 
 def main() -> None:
@@ -53,44 +64,45 @@ def main() -> None:
         raise InputError(f"--images must be between 0 and 2000, not {arguments.images}.")
     answers = load_predictions()
     description = load_description()
-    model, metadata = load_checkpoint(PATH)
+    network, metadata = load_checkpoint(CHECKPOINT)
     require_prepared(answers)
-    images, _ = load_split("test", description)
+    images = map_split("test", description).images
     params = load_params("evaluate")
-    predictor = Predictor(PATH, params.tta, params.precision)
-    require_same_model(answers, images.numpy(), metadata.classes, predictor)
+    predictor = Predictor(CHECKPOINT, params.tta, params.precision)
+    require_same_model(answers, images, metadata.classes, predictor)
     runtime = fetch_runtime()
-    model = choose_weights(model, metadata, images)
+    network = choose_weights(network, images)
     chosen = choose_images(answers, arguments.images)
     data = {
         "classes": metadata.classes,
-        "size": metadata.image_size,
+        "size": metadata.preprocessing.size,
         "accuracy": float(is_right(answers).mean()),
         "recall": list(count_right(answers)["recall"].sort_values(ascending=False, kind="stable").items()),
-        "gallery": [{**row, "image": data_uri(images[row["index"]].numpy())} for row in chosen.to_dict("records")],
+        "gallery": [{**row, "image": data_uri(images[row["index"]])} for row in chosen.to_dict("records")],
     }
     said = summary(answers) | {"What it cannot do": what_it_cannot_do(metadata.classes)}
     page = fill_page(arguments.title, data, said, notes(metadata, answers, chosen))
-    parts = {"onnx": to_onnx(model, metadata), **runtime}
-    embedded = "\n".join(f'<script type="text/plain" id="{name}">{pack(part)}</script>' for name, part in parts.items())
+    parts = {"onnx": to_onnx(network, metadata.model), **runtime}
+    embedded = "\n".join(
+        f'<script type="text/plain" id="{name}">{compress(part)}</script>' for name, part in parts.items()
+    )
     with atomic_write(arguments.out) as file:
         file.write(page.replace("<!-- embedded -->", embedded).encode())
     print(f"{arguments.out}: {arguments.out.stat().st_size / 1e6:.1f} MB, with {len(chosen)} test images and the model")
 
 
-def choose_weights(model: nn.Module, metadata: Metadata, images: Tensor) -> nn.Module:
-    """The model with weights of 16 bits, which halve its size, unless its answers on test images differ."""
-    sample = images[:: -(-len(images) // SAMPLE)]
-    normalize = Normalize(metadata.mean, metadata.std, torch.device("cpu"))
-    rounded = round_weights(model)
-    exact, short = (predict_logits(m, sample, normalize, torch.float32).softmax(1) for m in (model, rounded))
+def choose_weights(network: Network, images: np.ndarray) -> Network:
+    """The network with weights of 16 bits, which halve its size, unless its answers on test images differ."""
+    sample = torch.from_numpy(np.array(images[:: -(-len(images) // SAMPLE)]))
+    rounded = round_weights(network)
+    exact, short = (predict_logits(n, [sample], torch.float32).softmax(1) for n in (network, rounded))
     difference = float((exact - short).abs().max())
     same = difference <= TOLERANCE and torch.equal(exact.argmax(1), short.argmax(1))  # NaN is not the same
     print(
         f"weights of 16 bits change the probabilities of {len(sample)} test images by {difference:.1e} at most: "
         + ("they are used" if same else "those of 32 bits are kept")
     )
-    return rounded if same else model
+    return rounded if same else network
 
 
 def choose_images(answers: pd.DataFrame, count: int) -> pd.DataFrame:
@@ -132,8 +144,8 @@ def notes(metadata: Metadata, answers: pd.DataFrame, chosen: pd.DataFrame) -> di
         else ""
     )
     footer = (
-        f"{averaged}Network {metadata.model}, {metadata.image_size} × {metadata.image_size} pixels, "
-        f"checkpoint {sha256(PATH)[:12]}. Runs with {RUNTIME}, © Microsoft, MIT licence."
+        f"{averaged}Network {metadata.model}, {metadata.preprocessing.size} × {metadata.preprocessing.size} pixels, "
+        f"checkpoint {sha256(CHECKPOINT)[:12]}. Runs with {RUNTIME}, © Microsoft, MIT licence."
     )
     return {"gallery_note": gallery, "footer": footer}
 
@@ -153,6 +165,51 @@ def fill_page(title: str, data: dict[str, Any], story: dict[str, str], notes: di
         story=sections,
         **{name: html.escape(text) for name, text in notes.items()},
     )
+
+
+def fetch_runtime() -> dict[str, bytes]:
+    """The files of ONNX Runtime Web, as RUNTIME_FILES names them; npm fetches them once.
+
+    Raises:
+        InputError: if there is no npm, no network, or npm brings something else.
+    """
+    archive = CACHE / f"{RUNTIME.replace('@', '-')}.tgz"
+    if not archive.exists():
+        download_runtime(archive)
+    if integrity(archive) != INTEGRITY:
+        raise InputError(f"{archive} is not {RUNTIME} as it was published: remove it and run again.")
+    with tarfile.open(archive) as tar:
+        files = {key: tar.extractfile(f"package/dist/{name}") for key, name in RUNTIME_FILES.items()}
+        return {key: file.read() for key, file in files.items() if file}
+
+
+def download_runtime(archive: Path) -> None:
+    npm = shutil.which("npm")
+    if not npm:
+        raise InputError(f"npm not found, which fetches {RUNTIME}: install Node.js, or export on another machine.")
+    archive.parent.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=archive.parent) as folder:
+        command = [npm, "pack", RUNTIME, "--pack-destination", folder, "--fetch-retries=0", "--loglevel=error"]
+        try:
+            result = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT)
+        except subprocess.TimeoutExpired:
+            raise InputError(f"npm did not fetch {RUNTIME} within {TIMEOUT} s: is there a network?") from None
+        fetched = Path(folder) / archive.name
+        if result.returncode or not fetched.exists():
+            lines = [line for line in result.stderr.splitlines() if line.startswith("npm error") and "log" not in line]
+            reason = "; ".join(line.removeprefix("npm error ") for line in lines[:2]) or "it says nothing more"
+            raise InputError(f"npm could not fetch {RUNTIME} (is there a network?): {reason}")
+        fetched.replace(archive)
+
+
+def integrity(path: Path) -> str:
+    with open(path, "rb") as file:
+        return "sha512-" + base64.b64encode(hashlib.file_digest(file, "sha512").digest()).decode()
+
+
+def compress(data: bytes) -> str:
+    """gzip and base64, as the page unpacks it: the same bytes each time."""
+    return base64.b64encode(gzip.compress(data, 9, mtime=0)).decode()
 
 
 if __name__ == "__main__":

@@ -21,11 +21,10 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
 from classifier.errors import InputError, nearest, run
+from classifier.paths import LOCK, METRICS, PARAMS
 from classifier.results.significance import is_better
-from classifier.runs.recorded import LOCK, changed_inputs, missing_on_remote
+from classifier.runs.recorded import changed_inputs, missing_on_remote
 from classifier.runs.report import describe_changes, describe_metrics, write_report
 from classifier.runs.runs import WORKSPACE, Run, read_run, require_root
 
@@ -52,7 +51,7 @@ def main() -> None:
     try:
         with Repo() as repo, lock_repo(repo):
             findings = [*check_files(repo), *check_metrics(base, change, metrics, arguments.margin)]
-            params = repo.params.diff(commit, WORKSPACE).get("diff", {}).get("params.yaml", {})
+            params = repo.params.diff(commit, WORKSPACE).get("diff", {}).get(str(PARAMS), {})
     except DvcException as error:
         raise InputError(f"DVC says: {error}") from None
     reasons = "\n".join(f"- {finding}" for finding in findings)
@@ -96,7 +95,7 @@ def read_base(commit: str) -> tuple[Run | None, list[str]]:
 
 def check_files(repo: Repo) -> Iterator[str]:
     if changed := changed_inputs(repo):
-        yield f"{', '.join(changed)} changed since {LOCK} was written: run `dvc repro`, commit {LOCK} and metrics.json."
+        yield f"{', '.join(changed)} changed since {LOCK} was written: run `dvc repro`, commit {LOCK} and {METRICS}."
     for out in repo.index.outs:
         if not out.use_cache and out.workspace_status():
             yield f"{out.def_path} is not the one that {LOCK} records: `dvc repro` brings that back."

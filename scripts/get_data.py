@@ -11,15 +11,17 @@ CIFAR comes from its source, and every checksum that torchvision publishes is ve
 import argparse
 import hashlib
 import socket
-import sys
 import tarfile
 import tempfile
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+from typing import TYPE_CHECKING
 
 from classifier.errors import InputError, run
 from classifier.files import atomic_write
+from classifier.paths import DATA
+
+if TYPE_CHECKING:
+    from torchvision.datasets import CIFAR10
 
 TIMEOUT = 20  # seconds without an answer
 
@@ -27,7 +29,7 @@ TIMEOUT = 20  # seconds without an answer
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("dataset", choices=["cifar10", "cifar100", "digits"])
-    parser.add_argument("--out", type=Path, default=Path("data"), help="target folder (default: data)")
+    parser.add_argument("--out", type=Path, default=DATA, help="target folder (default: data)")
     parser.add_argument("--archive", type=Path, help="CIFAR's .tar.gz, instead of the download")
     arguments = parser.parse_args()
     if arguments.dataset == "digits":
@@ -56,7 +58,8 @@ def fetch_cifar(name: str, out: Path, archive: Path | None) -> None:
         # Only the files named in torchvision's list are read, so nothing else in the archive matters.
         with tarfile.open(archive) as tar:
             for file, expected in md5s.items():
-                data = tar.extractfile(f"{source.base_folder}/{file}").read()
+                member = tar.extractfile(f"{source.base_folder}/{file}")
+                data = member.read() if member else b""
                 if hashlib.md5(data, usedforsecurity=False).hexdigest() != expected:
                     raise InputError(f"{file} in {archive} does not have the published MD5 {expected}.")
                 with atomic_write(folder / file) as target:
@@ -64,7 +67,7 @@ def fetch_cifar(name: str, out: Path, archive: Path | None) -> None:
     print(f"{folder}/: {len(md5s)} files, checksums verified")
 
 
-def download(source: type, folder: Path) -> Path:
+def download(source: "type[CIFAR10]", folder: Path) -> Path:
     from torchvision.datasets.utils import download_url
 
     socket.setdefaulttimeout(TIMEOUT)

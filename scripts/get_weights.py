@@ -8,14 +8,10 @@ Writes pretrained/weights.safetensors, which holds no tensors where train.pretra
 classifier/network/sources.py has the places: torchvision, timm, a Python package, a file.
 """
 
-import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
 from classifier.config import load_params
 from classifier.errors import run
-from classifier.network.pretrained import PATH, write_weights
+from classifier.network.pretrained import write_weights
+from classifier.paths import WEIGHTS
 
 
 def main() -> None:
@@ -27,7 +23,7 @@ def main() -> None:
 
     weights = fetch(params.model, params.pretrained)
     write_weights(weights)
-    print(f"wrote {PATH}: {weights.model} from {weights.source}, licence: {weights.licence or 'not stated'}")
+    print(f"wrote {WEIGHTS}: {weights.model} from {weights.source}, licence: {weights.licence or 'not stated'}")
 
 
 if __name__ == "__main__":

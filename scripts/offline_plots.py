@@ -10,8 +10,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
 from classifier.files import atomic_write
 
 import vl_convert

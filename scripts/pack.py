@@ -8,11 +8,8 @@ faster, pushed and pulled twenty to sixty times faster. The images' bytes are ke
 
 import argparse
 import json
-import sys
 from itertools import islice
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from classifier.data.layouts.base import Split
 from classifier.data.layouts.folders import open_folders

@@ -28,8 +28,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, get_args
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
 from classifier.reproducibility import keep_large_blocks
 
 keep_large_blocks()  # before torch allocates anything
@@ -39,6 +37,7 @@ from classifier.data.images import decode, endings
 from classifier.errors import InputError, run
 from classifier.network.inference import BATCH_SIZE
 from classifier.network.predictor import Predictor
+from classifier.network.preprocessing import Preprocessing
 
 import numpy as np
 from tqdm import tqdm
@@ -100,13 +99,13 @@ def classify(paths: list[Path], predictor: Predictor, bad: list[Path]) -> Iterat
 
     Yields a result for each image; what cannot be read is named on stderr and added to `bad` instead.
     """
-    size = predictor.metadata.image_size
+    preprocessing = predictor.metadata.preprocessing
     hidden = sys.stdout.isatty() or None  # where the rows themselves are the progress, or nobody watches
     waiting = iter(tqdm(paths, unit=" images", disable=hidden, leave=False))
     with ThreadPoolExecutor() as pool:
         while batch := list(islice(waiting, BATCH_SIZE)):
             good = []
-            for path, image in zip(batch, pool.map(lambda path: read(path, size), batch), strict=True):
+            for path, image in zip(batch, pool.map(lambda path: read(path, preprocessing), batch), strict=True):
                 if isinstance(image, str):
                     tqdm.write(f"{path}: {image}", file=sys.stderr)
                     bad.append(path)
@@ -117,10 +116,10 @@ def classify(paths: list[Path], predictor: Predictor, bad: list[Path]) -> Iterat
                 yield from zip(names, predictor(np.stack(images)), strict=True)
 
 
-def read(path: Path, size: int) -> np.ndarray | str:
-    """An image, uint8 [3, size, size], or the reason why there is none."""
+def read(path: Path, preprocessing: Preprocessing) -> np.ndarray | str:
+    """An image as the network wants it, uint8 [3, size, size], or the reason why there is none."""
     try:
-        return decode(path.read_bytes(), size)
+        return decode(path.read_bytes(), preprocessing.size, preprocessing.fit, preprocessing.interpolation)
     except OSError as error:
         return str(error.strerror)
     except ValueError as error:
@@ -141,12 +140,12 @@ def print_json(results: Iterable[Result], classes: list[str], top: int | None) -
     """One list, printed object by object."""
     start = "[\n"
     for path, probabilities in results:
-        print(start + json.dumps(describe(path, probabilities, classes, top), ensure_ascii=False), end="")
+        print(start + json.dumps(json_object(path, probabilities, classes, top), ensure_ascii=False), end="")
         start = ",\n"
     print("[]" if start == "[\n" else "\n]")
 
 
-def describe(path: Path, probabilities: np.ndarray, classes: list[str], top: int | None) -> dict[str, Any]:
+def json_object(path: Path, probabilities: np.ndarray, classes: list[str], top: int | None) -> dict[str, Any]:
     """The object that JSON has for an image."""
     [(prediction, confidence)] = likeliest(probabilities, classes, 1)
     answer = {"path": str(path), "prediction": prediction, "confidence": confidence}
@@ -163,5 +162,6 @@ def likeliest(probabilities: np.ndarray, classes: list[str], count: int) -> list
 
 if __name__ == "__main__":
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| head` ends it, without a traceback
-    sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")  # file names may be any bytes
+    # File names may be any bytes. (Whoever replaces sys.stdout need not have this method; nobody does here.)
+    sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")  # type: ignore[union-attr]
     run(main)

@@ -8,15 +8,13 @@ Reads what `dvc repro` wrote: the model, predictions.csv and the prepared test i
 
 import argparse
 import os
-import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-
 from classifier.errors import InputError, run
+from classifier.paths import CHECKPOINT, PREDICTIONS, split_path
 
-NEEDED = ("models/classifier.safetensors", "predictions.csv", "prepared/test.safetensors")
+ROOT = Path(__file__).resolve().parents[1]
+NEEDED = (CHECKPOINT, PREDICTIONS, split_path("test"))
 # Others that are installed for JupyterLab do nothing for the page, or break it.
 EXTENSIONS = ["@jupyter-widgets/jupyterlab-manager", "@voila-dashboards/widgets-manager8"]
 LARGEST_UPLOAD = 100 * 2**20  # bytes; a larger one ends the connection
@@ -28,7 +26,7 @@ def main() -> None:
     parser.add_argument("--share", action="store_true", help="let other machines connect that know the token")
     parser.add_argument("--no-browser", action="store_true", help="do not open a browser")
     arguments = parser.parse_args()
-    if missing := [name for name in NEEDED if not (ROOT / name).exists()]:
+    if missing := [str(path) for path in NEEDED if not (ROOT / path).exists()]:
         raise InputError(f"{', '.join(missing)} not found: run `dvc repro`, or fetch results with `dvc pull`.")
     if arguments.share:
         print("Whoever has the URL with the token can open the page, and nothing is encrypted: docs/presenting.md")

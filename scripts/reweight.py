@@ -9,14 +9,11 @@ split is for reporting only. Comments and order of params.yaml stay as they are.
 import argparse
 import io
 import json
-import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from classifier.config import load_params
 from classifier.errors import InputError, nearest, run
 from classifier.files import atomic_write
+from classifier.paths import METRICS, PARAMS
 
 from ruamel.yaml import YAML
 
@@ -33,9 +30,9 @@ def main() -> None:
     if load_params("train").class_weights == "balanced":
         raise InputError("train.class_weights is `balanced`: replace it by a mapping, or {}, before raising one class.")
     recall = read_recall()
-    name = arguments.name or min(recall, key=recall.get)
+    name = arguments.name or min(recall, key=recall.__getitem__)
     if name not in recall:
-        raise InputError(f"metrics.json has no class {name!r}, {nearest(name, recall)}")
+        raise InputError(f"{METRICS} has no class {name!r}, {nearest(name, recall)}")
     if not arguments.name and recall[name] == max(recall.values()):
         print(f"note: no class is recognised worse than the others; {name} is the first of them.")
     old, new = multiply_weight(name, arguments.factor)
@@ -44,14 +41,14 @@ def main() -> None:
 
 def read_recall() -> dict[str, float]:
     try:
-        recall = json.loads(Path("metrics.json").read_text(encoding="utf-8"))["val"]["recall"]
+        recall = json.loads(METRICS.read_text(encoding="utf-8"))["val"]["recall"]
         recall = {name: float(value) for name, value in recall.items()}
     except FileNotFoundError:
-        raise InputError("metrics.json not found: run `dvc repro` first.") from None
+        raise InputError(f"{METRICS} not found: run `dvc repro` first.") from None
     except (ValueError, KeyError, TypeError, AttributeError):
         recall = {}
     if not recall:
-        raise InputError("metrics.json does not hold what evaluate.py writes: run `dvc repro`.")
+        raise InputError(f"{METRICS} does not hold what evaluate.py writes: run `dvc repro`.")
     return recall
 
 
@@ -60,7 +57,7 @@ def multiply_weight(name: str, factor: float) -> tuple[float, float]:
     yaml = YAML()  # keeps comments, order and quotes
     yaml.preserve_quotes = True
     yaml.width = 4096
-    document = yaml.load(Path("params.yaml").read_text(encoding="utf-8"))
+    document = yaml.load(PARAMS.read_text(encoding="utf-8"))
     weights = document["train"]["class_weights"]
     key = next((key for key in weights if str(key) == name), name)  # YAML reads the class `7` as a number
     old = float(weights.get(key, 1.0))
@@ -70,7 +67,7 @@ def multiply_weight(name: str, factor: float) -> tuple[float, float]:
     weights[key] = new
     buffer = io.BytesIO()
     yaml.dump(document, buffer)
-    with atomic_write("params.yaml") as file:
+    with atomic_write(PARAMS) as file:
         file.write(buffer.getvalue())
     return old, new
 

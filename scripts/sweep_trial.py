@@ -10,9 +10,6 @@ workspace. The experiment is called after the run: `dvc exp apply sweep-RUN` tak
 import argparse
 import os
 import sys
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from classifier.config import STAGES
 from classifier.errors import InputError, run

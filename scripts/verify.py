@@ -19,18 +19,15 @@ import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
 from classifier.errors import InputError, run
-from classifier.runs.recorded import DATA, LOCK, changed_inputs, find_data, stages
+from classifier.paths import CHECKPOINT, DATA, LOCK
+from classifier.runs.recorded import Lock, changed_inputs, find_data, read_lock, stages
 from classifier.runs.runs import require_root
 
-import yaml
 from dvc.config import Config
 from dvc.exceptions import DvcException
 from dvc.repo import Repo, lock_repo
 
-MODEL = "models/classifier.safetensors"
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 SAME = "same"
@@ -38,8 +35,6 @@ DIFFERS = "differs"
 FOLLOWS = "differs, as its inputs do"
 CHANGED = "changed by hand"
 ABSENT = "absent"  # from the workspace only, as in a fresh clone
-
-Lock = dict[str, dict[str, dict[str, str]]]  # stage → "deps" or "outs" → path → MD5
 
 
 class Row(NamedTuple):
@@ -63,18 +58,18 @@ def main() -> None:
         with Repo() as repo, tempfile.TemporaryDirectory(prefix="verify-", dir=repo.tmp_dir) as folder:
             copy = Path(folder)
             with lock_repo(repo):
-                recorded = read_lock(LOCK)
+                recorded = read_lock()
                 require_current(repo)
                 workspace = hash_outputs(repo)
-                copy_files(copy, without={LOCK, *workspace})
+                copy_files(copy, without={str(LOCK), *workspace})
             run_again(copy, repo.cache.local_cache_dir)
             rows = judge(recorded, workspace, read_lock(copy / LOCK))
             print_table(rows)
             for row in rows:
-                if row.output == MODEL and row.verdict in (DIFFERS, FOLLOWS):
+                if row.output == str(CHECKPOINT) and row.verdict in (DIFFERS, FOLLOWS):
                     intact = row.workspace == row.recorded
-                    old = Path(MODEL if intact else repo.cache.local.oid_to_path(row.recorded))
-                    print(compare_environments(old, copy / MODEL))
+                    old = CHECKPOINT if intact else Path(repo.cache.local.oid_to_path(row.recorded))
+                    print(compare_environments(old, copy / CHECKPOINT))
     except DvcException as error:
         raise InputError(f"DVC says: {error}") from None
     print(conclude(rows))
@@ -86,19 +81,6 @@ def stop(number: int, _: Any) -> None:
     for other in SIGNALS:
         signal.signal(other, signal.SIG_IGN)
     sys.exit(128 + number)
-
-
-def read_lock(path: str | Path) -> Lock:
-    try:
-        stages = yaml.safe_load(Path(path).read_text(encoding="utf-8"))["stages"]
-        return {
-            name: {kind: {entry["path"]: entry["md5"] for entry in stage.get(kind, [])} for kind in ("deps", "outs")}
-            for name, stage in stages.items()
-        }
-    except FileNotFoundError:
-        raise InputError(f"{path} not found: nothing is recorded yet, run `dvc repro` first.") from None
-    except (yaml.YAMLError, KeyError, TypeError, AttributeError):
-        raise InputError(f"{path} is not what DVC writes: bring it back from Git.") from None
 
 
 def require_current(repo: Repo) -> None:
@@ -142,7 +124,7 @@ def run_again(copy: Path, cache: str) -> None:
         "DVC_SITE_CACHE_DIR": str(copy / ".dvc" / "tmp" / "site"),  # else DVC leaves a folder in /var/tmp
         "WANDB_MODE": "disabled",  # this is no new experiment
     }
-    for command in (["dvc", "checkout", "--quiet", DATA], ["dvc", "repro", "--force", "--no-commit"]):
+    for command in (["dvc", "checkout", "--quiet", str(DATA)], ["dvc", "repro", "--force", "--no-commit"]):
         # In a session of its own, so that on Ctrl+C or kill the stage ends with DVC and writes no more.
         process = subprocess.Popen(command, cwd=copy, env=environment, stdin=subprocess.DEVNULL, start_new_session=True)
         try:
@@ -160,10 +142,10 @@ def judge(recorded: Lock, workspace: dict[str, str | None], again: Lock) -> list
     rows = []
     for stage, new in again.items():
         old = recorded[stage]
-        for output, md5 in new["outs"].items():
-            known, present = old["outs"][output], workspace[output]
+        for output, md5 in new.outs.items():
+            known, present = old.outs[output], workspace[output]
             if md5 != known:
-                verdict = DIFFERS if new["deps"] == old["deps"] else FOLLOWS
+                verdict = DIFFERS if new.deps == old.deps else FOLLOWS
             elif present is None:
                 verdict = ABSENT
             else:
@@ -188,11 +170,11 @@ def compare_environments(recorded: Path, again: Path) -> str:
 
     old, new = read_environment(recorded), read_environment(again)
     if not old or not new:
-        return f"What environment the recorded {MODEL} was made in is not known."
+        return f"What environment the recorded {CHECKPOINT} was made in is not known."
     changes = [f"{key} {old.get(key)}, now {new.get(key)}" for key in old | new if old.get(key) != new.get(key)]
     if not changes:
-        return f"The recorded {MODEL} was made in the same environment."
-    return f"The recorded {MODEL} was made in another environment: {'; '.join(changes)}."
+        return f"The recorded {CHECKPOINT} was made in the same environment."
+    return f"The recorded {CHECKPOINT} was made in another environment: {'; '.join(changes)}."
 
 
 def conclude(rows: list[Row]) -> str:

@@ -3,7 +3,11 @@
 import os
 import signal
 import sys
+import tempfile
+from itertools import islice
 from pathlib import Path
+
+from tests.warm import start_server
 
 import numpy as np
 import pytest
@@ -13,7 +17,6 @@ from PIL import Image
 pytest_plugins = ["tests.clones"]
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "scripts"))
 
 os.environ["WANDB_MODE"] = "disabled"  # a test that wants a run says so
 os.environ["WANDB_ERROR_REPORTING"] = "false"
@@ -23,11 +26,16 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background
 
 COLOURS = {"cat": (200, 60, 40), "dog": (60, 180, 70), "frog": (50, 70, 210)}
 
+# Tests that take a minute or more, the longest first.
+LONGEST = ("README.md", "tutorial.md", "test_interrupted", "test_crash", "test_wandb", "test_present", "test_sweeps")
+
 # What a run of a second needs other than what stands in params.yaml.
 TINY = {
-    "prepare": {"image_size": 16, "val_fraction": 0.25, "test_fraction": 0.25, "seed": 0, "augment": {}},
+    "prepare": {"image_size": 16, "fit": "crop", "val_fraction": 0.25, "test_fraction": 0.25, "seed": 0, "augment": {}},
     "train": {
         "model": "airbench_small",
+        "pretrained": "none",
+        "image_size": 16,
         "seed": 0,
         "epochs": 1,
         "batch_size": 8,
@@ -47,9 +55,29 @@ TINY = {
 }
 
 
+def pytest_configure(config):
+    """Start the warm process, once for all workers of pytest-xdist."""
+    if sys.platform == "linux" and not hasattr(config, "workerinput"):  # elsewhere, forks of such processes may crash
+        folder = tempfile.TemporaryDirectory()
+        config.add_cleanup(folder.cleanup)
+        os.environ["WARM_PROGRAMS"] = str(start_server(Path(folder.name)))
+
+
 def pytest_collection_modifyitems(items):
-    """The longest tests first, so that no worker is left alone with one at the end."""
-    items.sort(key=lambda item: item.path.name != "test_docs.py")
+    """Deal the slow tests out, file by file, so that each worker begins with some of LONGEST and ends with fast ones.
+
+    `--dist worksteal` gives each worker an equal number of tests in a row; who is done takes from the ends of others.
+    """
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    slow, fast = {}, []
+    for item in items:
+        key = next((i for i, name in enumerate(LONGEST) if name in item.nodeid), len(LONGEST)), item.path
+        slow.setdefault(key, []).append(item) if item.get_closest_marker("slow") else fast.append(item)
+    share, rest, items[:] = -(-len(items) // workers), iter(fast), []
+    for worker in range(workers):
+        dealt = [item for key in sorted(slow)[worker::workers] for item in slow[key]]
+        items += [*dealt, *islice(rest, max(0, share - len(dealt)))]
+    items += rest
 
 
 @pytest.hookimpl(wrapper=True)
@@ -59,6 +87,15 @@ def pytest_runtest_makereport():
     if report.skipped and os.environ.get("ALLOW_NO_SKIPS"):
         report.outcome, report.longrepr = "failed", f"skipped, which ALLOW_NO_SKIPS forbids: {report.longrepr[-1]}"
     return report
+
+
+def small(name: str, num_classes: int, size: int):
+    """A network with untrained weights for images of `size` pixels, and a mean and a spread that no dataset has."""
+    from classifier.network.models import build_network
+    from classifier.network.preprocessing import Preprocessing
+
+    preprocessing = Preprocessing(size, "crop", size, "bilinear", (0.5, 0.4, 0.3), (0.2, 0.3, 0.4))
+    return build_network(name, num_classes, preprocessing)
 
 
 @pytest.fixture
@@ -80,6 +117,8 @@ def params():
         for key, value in (changes or {}).items():
             section, name = key.split(".")
             document[section][name] = value
+        if "train.image_size" not in (changes or {}):
+            document["train"]["image_size"] = document["prepare"]["image_size"]
         return yaml.safe_dump(document, sort_keys=False)
 
     return text

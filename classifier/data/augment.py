@@ -8,6 +8,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from classifier.data.operations import center_crop
 from classifier.data.transforms import TRANSFORMS
 from classifier.errors import InputError, nearest
 
@@ -17,17 +18,22 @@ from torch import Generator, Tensor
 Augment = Callable[[Tensor, Generator], Tensor]
 
 
-def build_augment(transforms: Mapping[str, Mapping[str, Any]], image_size: int, where: str) -> Augment:
+def build_augment(
+    transforms: Mapping[str, Mapping[str, Any]], image_size: int, where: str, out_size: int | None = None
+) -> Augment:
     """Make one function of the transforms that params.yaml names.
 
     Args:
         transforms: torchvision's name of each transform, with its keyword arguments.
         image_size: side length of the images, on which the arguments are tried out.
         where: the key in params.yaml, for messages.
+        out_size: side length of the results, by default `image_size`. Where no transform changes the size, the
+            centre of the results is taken, as validation takes it.
 
     Raises:
-        InputError: for an unknown transform or argument, or a value that does not work.
+        InputError: for an unknown transform or argument, a value that does not work, or another size at the end.
     """
+    out_size = image_size if out_size is None else out_size
     for name, arguments in transforms.items():
         if name not in TRANSFORMS:
             raise InputError(f"{where}.{name}: no such transform, {nearest(name, TRANSFORMS)}")
@@ -35,18 +41,25 @@ def build_augment(transforms: Mapping[str, Mapping[str, Any]], image_size: int, 
         for argument in arguments:
             if argument not in known:
                 raise InputError(f"{where}.{name}.{argument}: no such argument, {nearest(argument, known)}")
+    chosen = [(name, transforms[name]) for name in TRANSFORMS if name in transforms]
+    probe, resizing = torch.zeros(2, 3, image_size, image_size), None
+    for name, arguments in chosen:
+        before = probe.shape
         try:
-            probe = torch.zeros(2, 3, image_size, image_size)
-            size = TRANSFORMS[name](probe, Generator().manual_seed(0), **arguments).shape[-1]
+            probe = TRANSFORMS[name](probe, Generator().manual_seed(0), **arguments)
         except (TypeError, ValueError, IndexError, RuntimeError) as error:
             raise InputError(f"{where}.{name}: {dict(arguments)} does not work: {error}") from None
-        if size != image_size:
-            raise InputError(f"{where}.{name}: makes images of {size} pixels, but they must stay at {image_size}.")
-    chosen = [(TRANSFORMS[name], transforms[name]) for name in TRANSFORMS if name in transforms]
+        resizing = name if probe.shape != before else resizing
+    size = probe.shape[-1]
+    if resizing and size != out_size:
+        raise InputError(
+            f"{where}.{resizing}: makes images of {size} pixels, but they must "
+            + (f"stay at {out_size}." if out_size == image_size else f"end at {out_size}: set its size to {out_size}.")
+        )
 
     def augment(images: Tensor, generator: Generator) -> Tensor:
-        for transform, arguments in chosen:
-            images = transform(images, generator, **arguments)
-        return images
+        for name, arguments in chosen:
+            images = TRANSFORMS[name](images, generator, **arguments)
+        return images if size == out_size else center_crop(images, out_size)
 
     return augment

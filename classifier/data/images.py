@@ -15,21 +15,27 @@ FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP", "TIFF", "PPM", "JPEG2000
 MAX_PIXELS = 100_000_000  # 300 MB as RGB; a decompression bomb claims more
 Image.MAX_IMAGE_PIXELS = None  # _open checks, and says the size
 
+FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}  # Pillow's are antialiased
+# About the mean of photographs, so about zero once normalised, which is also what convolutions pad with. Black or
+# white would be the strongest edges of most pictures.
+GROUND = (128, 128, 128)
+
 
 def endings() -> set[str]:
     """The file endings of FORMATS, in lower case and with their dot."""
     return {ending for ending, name in Image.registered_extensions().items() if name in FORMATS}
 
 
-def decode(image: bytes | np.ndarray, size: int) -> np.ndarray:
-    """Decode `image` fully and fit it to `size` × `size`.
-
-    The aspect ratio is kept: the longer side is cut to a square about the centre, then the square is
-    resized (bilinear with antialiasing). An image that already has the size is passed through.
+def decode(image: bytes | np.ndarray, size: int, fit: str = "crop", interpolation: str = "bilinear") -> np.ndarray:
+    """Decode `image` fully and make it `size` × `size`; one that has this size already is passed through.
 
     Args:
         image: an encoded image file, or uint8 [H, W, 3].
         size: side length in pixels.
+        fit: what becomes of other shapes. `crop`: the longer side is cut to a square about the centre, which is
+            then resized. `pad`: the whole image is resized until its longer side is `size`, and centred on mid
+            grey. `squash`: each side is resized to `size`, whatever the other.
+        interpolation: `bilinear` or `bicubic`, antialiased.
 
     Returns:
         uint8 [3, size, size], RGB.
@@ -39,8 +45,27 @@ def decode(image: bytes | np.ndarray, size: int) -> np.ndarray:
     """
     picture = Image.fromarray(image) if isinstance(image, np.ndarray) else _open(image)
     if picture.size != (size, size):
-        picture = ImageOps.fit(picture, (size, size), Image.Resampling.BILINEAR)
+        picture = FITS[fit](picture, size, FILTERS[interpolation])
     return np.asarray(picture).transpose(2, 0, 1)
+
+
+def _crop(picture: Image.Image, size: int, resampling: Image.Resampling) -> Image.Image:
+    return ImageOps.fit(picture, (size, size), resampling)
+
+
+def _pad(picture: Image.Image, size: int, resampling: Image.Resampling) -> Image.Image:
+    scale = size / max(picture.size)
+    width, height = (max(1, round(side * scale)) for side in picture.size)
+    square = Image.new("RGB", (size, size), GROUND)
+    square.paste(picture.resize((width, height), resampling), ((size - width) // 2, (size - height) // 2))
+    return square
+
+
+def _squash(picture: Image.Image, size: int, resampling: Image.Resampling) -> Image.Image:
+    return picture.resize((size, size), resampling)
+
+
+FITS = {"crop": _crop, "pad": _pad, "squash": _squash}
 
 
 def _open(data: bytes) -> Image.Image:

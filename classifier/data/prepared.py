@@ -10,23 +10,14 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 from classifier.errors import InputError
 from classifier.files import sha256
+from classifier.paths import DATASET, LISTING, split_path
 
 import numpy as np
 import pandas as pd
-
-FOLDER = Path("prepared")
-DESCRIPTION = FOLDER / "dataset.json"
-LISTING = FOLDER / "images.csv"
-
-
-def split_path(split: str) -> Path:
-    """Where the tensors of a split lie."""
-    return FOLDER / f"{split}.safetensors"
 
 
 @dataclass(frozen=True)
@@ -35,6 +26,7 @@ class Description:
 
     classes: list[str]
     image_size: int
+    fit: str  # how images of other shapes were made squares
     mean: list[float]  # per channel, of the training split, for pixels in [0, 1]
     std: list[float]
     splits: dict[str, dict[str, Any]]  # count, count per class, source and sha256 of each split
@@ -87,12 +79,12 @@ def load_description() -> Description:
         InputError: if it is missing or was written by another version of prepare.py.
     """
     try:
-        document = json.loads(DESCRIPTION.read_text(encoding="utf-8"))
+        document = json.loads(DATASET.read_text(encoding="utf-8"))
         return Description(**{name: document[name] for name in Description.__dataclass_fields__})
     except FileNotFoundError:
-        raise InputError(f"{DESCRIPTION} not found: run `dvc repro` or `python prepare.py` first.") from None
+        raise InputError(f"{DATASET} not found: run `dvc repro` or `python prepare.py` first.") from None
     except (ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{DESCRIPTION} is damaged ({error!r}): run `dvc repro -f prepare`.") from None
+        raise InputError(f"{DATASET} is damaged ({error!r}): run `dvc repro -f prepare`.") from None
 
 
 def list_prepared(split: str) -> pd.DataFrame:
@@ -110,21 +102,32 @@ def list_prepared(split: str) -> pd.DataFrame:
         raise InputError(f"{LISTING} is damaged ({error!r}): run `dvc repro -f prepare`.") from None
 
 
-def load_split(split: str, description: Description) -> tuple[Any, Any]:
-    """Load a prepared split and check its digest.
+class PreparedSplit(NamedTuple):
+    """The file of a split as read-only arrays, mapped: a row is read from the disk when it is used."""
 
-    Returns:
-        images, uint8 tensor [N, 3, H, W], and labels, int64 tensor [N].
+    images: np.ndarray  # uint8 [N, 3, H, W]
+    labels: np.ndarray  # int64 [N]
+
+
+def map_split(split: str, description: Description | None = None) -> PreparedSplit:
+    """Map a prepared split; with a `description`, after checking its digest.
 
     Raises:
-        InputError: if the file is missing or is not the one that dataset.json describes.
+        InputError: if the file is missing or damaged, or is not the one that dataset.json describes.
     """
-    from safetensors.torch import load_file
-
     path = split_path(split)
     if not path.exists():
-        raise InputError(f"{path} not found: run `dvc repro` or `python prepare.py` first.")
-    if sha256(path) != description.splits[split]["sha256"]:
-        raise InputError(f"{path} is not the file that {DESCRIPTION} describes: run `dvc repro -f prepare`.")
-    tensors = load_file(path)
-    return tensors["images"], tensors["labels"]
+        raise InputError(f"{path} not found: run `dvc repro`, or fetch it with `dvc pull`.")
+    if description and sha256(path) != description.splits[split]["sha256"]:
+        raise InputError(f"{path} is not the file that {DATASET} describes: run `dvc repro -f prepare`.")
+    try:
+        with open(path, "rb") as file:
+            header_size = int.from_bytes(file.read(8), "little")
+            header = json.loads(file.read(header_size))
+        arrays = [
+            np.memmap(path, dtype, "r", 8 + header_size + header[name]["data_offsets"][0], tuple(header[name]["shape"]))
+            for name, dtype in (("images", "u1"), ("labels", "<i8"))
+        ]
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
+        raise InputError(f"{path} is damaged ({error}): run `dvc repro -f prepare`.") from None
+    return PreparedSplit(*arrays)

@@ -2,10 +2,16 @@
 
 torchvision's transforms draw once per call, so a batch would share one draw; these draw for each
 image. All randomness comes from the generator passed in. Images are float [N, 3, H, W] in [0, 1].
+
+Images keep their size unless `size` says otherwise.
 """
 
 import math
 from collections.abc import Callable, Sequence
+
+from classifier.data.autoaugment import auto_augment, rand_augment, trivial_augment_wide
+from classifier.data.operations import adjust_hue, blend, gray, resize_box, warp
+from classifier.data.operations import gaussian_blur as blur
 
 import torch
 import torch.nn.functional as F
@@ -54,10 +60,15 @@ def random_resized_crop(
     images: Tensor,
     generator: Generator,
     *,
+    size: int | None = None,
     scale: Sequence[float] = (0.08, 1.0),
     ratio: Sequence[float] = (3 / 4, 4 / 3),
 ) -> Tensor:
-    """The crop is resized to the size the images have; parts beyond the border repeat the border."""
+    """The crop is resized to `size`, bilinear and antialiased.
+
+    Without `size` it gets the size that the images have, bilinear: it can only grow, so there is
+    nothing to antialias. Its sides are cut to the image's.
+    """
     n = len(images)
     area = _uniform(generator, n, scale, images, least=0)
     log_ratio = _uniform(generator, n, [math.log(r) for r in ratio], images)
@@ -65,8 +76,34 @@ def random_resized_crop(
     height = (area / log_ratio.exp()).sqrt().clamp(max=1)
     x = (1 - width) * _uniform(generator, n, (-1, 1), images)
     y = (1 - height) * _uniform(generator, n, (-1, 1), images)
+    if size is not None:
+        _whole("size", size)
+        rows, columns = images.shape[-2:]
+        left, top = (1 - width + x) / 2 * columns, (1 - height + y) / 2 * rows
+        return resize_box(images, left, top, width * columns, height * rows, size)
     zero = torch.zeros_like(x)
-    return _warp(images, torch.stack([width, zero, x, zero, height, y], 1).view(n, 2, 3), "border")
+    return warp(images, torch.stack([width, zero, x, zero, height, y], 1).view(n, 2, 3), "border")
+
+
+def random_resize(
+    images: Tensor, generator: Generator, *, min_size: int, max_size: int, size: int | None = None
+) -> Tensor:
+    """torchvision's RandomResize, and a RandomCrop of `size`, without which a batch would not be one tensor.
+
+    Each image is resized (bilinear, antialiased) to a side from `min_size` to `max_size` - 1, of which a
+    square of `size`, by default the images' own, is cut out anywhere. Images are square.
+    """
+    n, pixels = len(images), images.shape[-1]
+    size = pixels if size is None else size
+    for name, value in (("size", size), ("min_size", min_size), ("max_size", max_size)):
+        _whole(name, value)
+    if not size <= min_size < max_size:
+        raise ValueError(f"min_size must be at least {size}, the side of the result, and less than max_size")
+    sides = torch.randint(min_size, max_size, (n,), generator=generator, device=images.device)
+    room = sides - size + 1
+    left, top = ((_uniform(generator, n, (0, 1), images) * room).floor() * pixels / sides for _ in range(2))
+    extent = size * pixels / sides
+    return resize_box(images, left, top, extent, extent, size)
 
 
 def random_rotation(images: Tensor, generator: Generator, *, degrees: float | Sequence[float]) -> Tensor:
@@ -96,7 +133,7 @@ def random_affine(
     cos, sin = angle.cos() / factor, angle.sin() / factor
     a, b, c, d = cos - slant * sin, sin + slant * cos, -sin, cos  # from output to input, about the centre
     matrix = torch.stack([a, b, -(a * x + b * y), c, d, -(c * x + d * y)], 1).view(n, 2, 3)
-    return _warp(images, matrix, "zeros")
+    return warp(images, matrix, "zeros")
 
 
 def color_jitter(
@@ -106,21 +143,45 @@ def color_jitter(
     brightness: float | Sequence[float] = 0,
     contrast: float | Sequence[float] = 0,
     saturation: float | Sequence[float] = 0,
+    hue: float | Sequence[float] = 0,
 ) -> Tensor:
-    """Always in the order brightness, contrast, saturation; torchvision's `hue` is not offered."""
+    """Always in the order brightness, contrast, saturation, hue."""
     for amount, reference in (
         (brightness, torch.zeros_like),
-        (contrast, lambda x: _gray(x).mean((1, 2, 3), keepdim=True)),
-        (saturation, _gray),
+        (contrast, lambda x: gray(x).mean((1, 2, 3), keepdim=True)),
+        (saturation, gray),
     ):
         low, high = amount if isinstance(amount, Sequence) else (max(0, 1 - amount), 1 + amount)
-        factor = _uniform(generator, len(images), (low, high), images, least=0).view(-1, 1, 1, 1)
-        images = torch.lerp(reference(images).expand_as(images), images, factor).clamp(0, 1)
+        factor = _uniform(generator, len(images), (low, high), images, least=0)
+        images = blend(reference(images), images, factor)
+    if hue != 0:
+        low, high = _interval(hue)
+        if not -0.5 <= low <= high <= 0.5:
+            raise ValueError("hue must be between -0.5 and 0.5")
+        images = adjust_hue(images, _uniform(generator, len(images), (low, high), images))
     return images
 
 
 def random_grayscale(images: Tensor, generator: Generator, *, p: float = 0.1) -> Tensor:
-    return torch.where(_chosen(images, generator, p), _gray(images).expand_as(images), images)
+    return torch.where(_chosen(images, generator, p), gray(images).expand_as(images), images)
+
+
+def gaussian_blur(
+    images: Tensor,
+    generator: Generator,
+    *,
+    kernel_size: int | Sequence[int],
+    sigma: float | Sequence[float] = (0.1, 2.0),
+) -> Tensor:
+    width, height = kernel_size if isinstance(kernel_size, Sequence) else (kernel_size, kernel_size)
+    for side in (width, height):
+        _whole("kernel_size", side)
+        if side % 2 == 0:
+            raise ValueError("kernel_size must be odd")
+    low, high = sigma if isinstance(sigma, Sequence) else (sigma, sigma)
+    if not low > 0:
+        raise ValueError("sigma must be greater than 0")
+    return blur(images, (width, height), _uniform(generator, len(images), (low, high), images))
 
 
 def random_erasing(
@@ -148,14 +209,19 @@ def random_erasing(
 
 
 TRANSFORMS: dict[str, Callable[..., Tensor]] = {
+    "RandomResize": random_resize,
     "RandomResizedCrop": random_resized_crop,
     "RandomRotation": random_rotation,
     "RandomAffine": random_affine,
     "RandomCrop": random_crop,
     "RandomHorizontalFlip": random_horizontal_flip,
     "RandomVerticalFlip": random_vertical_flip,
+    "TrivialAugmentWide": trivial_augment_wide,
+    "RandAugment": rand_augment,
+    "AutoAugment": auto_augment,
     "ColorJitter": color_jitter,
     "RandomGrayscale": random_grayscale,
+    "GaussianBlur": gaussian_blur,
     "RandomErasing": random_erasing,
 }
 
@@ -182,13 +248,6 @@ def _interval(value: float | Sequence[float]) -> Sequence[float]:
     return value if isinstance(value, Sequence) else (-value, value)
 
 
-def _gray(images: Tensor) -> Tensor:
-    """ITU-R 601 luma, [N, 1, H, W]."""
-    weights = torch.tensor([0.299, 0.587, 0.114], device=images.device)
-    return (images * weights.view(1, 3, 1, 1)).sum(1, keepdim=True)
-
-
-def _warp(images: Tensor, matrix: Tensor, padding_mode: str) -> Tensor:
-    """Sample the images where the affine maps [N, 2, 3] send each output pixel (in [-1, 1])."""
-    grid = F.affine_grid(matrix, list(images.shape), align_corners=False)
-    return F.grid_sample(images, grid, padding_mode=padding_mode, align_corners=False)
+def _whole(name: str, value: int) -> None:
+    if not isinstance(value, int) or value < 1:
+        raise ValueError(f"{name} must be a whole number of pixels")

@@ -8,14 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from classifier.errors import InputError
-from classifier.network.models import build_model
+from classifier.network.models import build_network
+from classifier.network.network import Network
+from classifier.network.preprocessing import Preprocessing
+from classifier.paths import CHECKPOINT
 from classifier.tensors import read_tensors, write_tensors
 
-from torch import Tensor, nn
+from torch import Tensor
 
-PATH = Path("models/classifier.safetensors")
 KEY = "checkpoint"  # of the metadata in the file
-FORMAT = "1"
+FORMAT = "2"
 
 
 @dataclass(frozen=True)
@@ -27,9 +29,7 @@ class Metadata:
 
     model: str
     classes: list[str]
-    image_size: int
-    mean: list[float]
-    std: list[float]
+    preprocessing: Preprocessing
     environment: dict[str, Any] = field(default_factory=dict)
 
 
@@ -38,7 +38,7 @@ def save_checkpoint(path: Path, weights: dict[str, Tensor], metadata: Metadata) 
     write_tensors(path, KEY, weights, {"format": FORMAT, **asdict(metadata)})
 
 
-def load_checkpoint(path: str | Path) -> tuple[nn.Module, Metadata]:
+def load_checkpoint(path: str | Path) -> tuple[Network, Metadata]:
     """Rebuild the network of a checkpoint on the CPU, in evaluation mode.
 
     Raises:
@@ -48,17 +48,25 @@ def load_checkpoint(path: str | Path) -> tuple[nn.Module, Metadata]:
         weights, description = read_tensors(path, KEY)
     except FileNotFoundError:
         raise InputError(f"{path} not found: run `dvc repro`, or fetch a trained model with `dvc pull`.") from None
-    if description.get("format") != FORMAT:
+    if description.get("format") not in ("1", FORMAT):
         raise InputError(f"{path} is no checkpoint of this project, or of another version of it.")
     try:
-        metadata = Metadata(
-            **{name: description[name] for name in Metadata.__dataclass_fields__ if name in description}
-        )
-        model = build_model(metadata.model, len(metadata.classes), metadata.image_size)
-        model.load_state_dict(weights)
+        metadata = _to_metadata(description)
+        network = build_network(metadata.model, len(metadata.classes), metadata.preprocessing)
+        network.module.load_state_dict(weights)
     except (KeyError, ValueError, TypeError, RuntimeError) as error:
         raise InputError(f"{path} does not describe its own weights: {error}") from None
-    return model.eval(), metadata
+    return network.eval(), metadata
+
+
+def _to_metadata(description: dict[str, Any]) -> Metadata:
+    """What `save_checkpoint` wrote, in this format or the first, which knew one way to fit images only."""
+    if description["format"] == "1":
+        size, mean, std = (description[name] for name in ("image_size", "mean", "std"))
+        preprocessing = Preprocessing(size, "crop", size, "bilinear", tuple(mean), tuple(std))
+    else:
+        preprocessing = Preprocessing.from_json(description["preprocessing"])
+    return Metadata(description["model"], description["classes"], preprocessing, description.get("environment", {}))
 
 
 def read_environment(path: str | Path) -> dict[str, Any]:
@@ -69,7 +77,7 @@ def read_environment(path: str | Path) -> dict[str, Any]:
         return {}
 
 
-def require_same_classes(metadata: Metadata, classes: list[str], path: str | Path = PATH) -> None:
+def require_same_classes(metadata: Metadata, classes: list[str], path: str | Path = CHECKPOINT) -> None:
     """Refuse a checkpoint whose logits mean other classes, or the same classes in another order.
 
     Raises:

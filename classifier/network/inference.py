@@ -1,39 +1,36 @@
-"""Logits of a model for prepared images, the same way in training, evaluation and prediction."""
+"""Logits of a network for prepared images, the same way in training, evaluation and prediction."""
+
+from collections.abc import Iterable
+
+from classifier.network.network import Network
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-BATCH_SIZE = 500
-
-
-class Normalize:
-    """uint8 or float-in-[0, 1] images to what a network takes: standardised per channel, channels last."""
-
-    def __init__(self, mean: list[float], std: list[float], device: torch.device):
-        self.mean = torch.tensor(mean, dtype=torch.float32, device=device).view(1, 3, 1, 1)
-        self.std = torch.tensor(std, dtype=torch.float32, device=device).view(1, 3, 1, 1)
-
-    def __call__(self, images: Tensor) -> Tensor:
-        scaled = images.float() / 255 if images.dtype == torch.uint8 else images
-        return ((scaled - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
+BATCH_SIZE = 500  # images of 64 pixels or less
 
 
-def predict_logits(
-    model: nn.Module, images: Tensor, normalize: Normalize, dtype: torch.dtype, tta: str = "none"
-) -> Tensor:
-    """Logits of `images`, uint8 [N, 3, H, W], as float32 [N, num_classes] on the images' device.
+def predict_logits(network: Network, batches: Iterable[Tensor], dtype: torch.dtype, tta: str = "none") -> Tensor:
+    """Logits of stored images, uint8 [n, 3, size, size] a batch, as float32 [N, num_classes] on their device.
 
     `tta` averages the logits over views of each image: "flip" takes the image and its mirror image,
     "flip+shift" also both of them shifted by one pixel up-left and down-right (arXiv 2404.00498).
     """
-    model.eval()
+    network.eval()
     logits = []
-    with torch.inference_mode(), torch.autocast(images.device.type, dtype, enabled=dtype != torch.float32):
-        for batch in images.split(BATCH_SIZE):
-            views = test_time_views(normalize(batch), tta)
-            logits.append(sum(weight * model(view).float() for weight, view in views))
+    with torch.inference_mode():
+        for batch in batches:
+            views = test_time_views(network.see(batch), tta)
+            with torch.autocast(batch.device.type, dtype, enabled=dtype != torch.float32):
+                mean: Tensor = sum(weight * network(view).float() for weight, view in views)  # type: ignore[assignment]
+                logits.append(mean)
     return torch.cat(logits)
+
+
+def batch_size(network: Network) -> int:
+    """How many images to give a network at once, so that memory does not grow with their size."""
+    return max(1, min(BATCH_SIZE, BATCH_SIZE * 64**2 // network.preprocessing.crop**2))
 
 
 def test_time_views(x: Tensor, tta: str) -> list[tuple[float, Tensor]]:

@@ -1,13 +1,15 @@
 """A checkpoint as a function from images to probabilities."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from classifier.network.checkpoint import load_checkpoint
-from classifier.network.inference import Normalize, predict_logits
+from classifier.network.inference import batch_size, predict_logits
 from classifier.reproducibility import autocast_dtype, describe_environment, make_deterministic, select_device
 
 import numpy as np
 import torch
+from torch import Tensor
 
 
 class Predictor:
@@ -22,12 +24,11 @@ class Predictor:
     """
 
     def __init__(self, path: str | Path, tta: str = "none", precision: str = "auto"):
-        model, self.metadata = load_checkpoint(path)
+        network, self.metadata = load_checkpoint(path)
         make_deterministic()
         self.device, self.tta = select_device(), tta
         self.dtype = autocast_dtype(precision, self.device)
-        self.model = model.to(self.device)
-        self.normalize = Normalize(self.metadata.mean, self.metadata.std, self.device)
+        self.network = network.to(self.device)
 
     @property
     def environment(self) -> dict[str, str | int]:
@@ -35,8 +36,12 @@ class Predictor:
         return describe_environment(self.device, self.dtype)
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
-        """Probabilities, float64 [N, num_classes], of images, uint8 [N, 3, H, W]."""
-        writable = np.require(images, requirements="W")  # else torch warns, although nothing writes
-        tensor = torch.from_numpy(writable).to(self.device)
-        logits = predict_logits(self.model, tensor, self.normalize, self.dtype, self.tta)
+        """Probabilities, float64 [N, num_classes], of stored images, uint8 [N, 3, size, size], which may be mapped."""
+        size = batch_size(self.network)
+        starts = range(0, len(images), size)
+        return self.answer(torch.from_numpy(np.array(images[i : i + size])).to(self.device) for i in starts)
+
+    def answer(self, batches: Iterable[Tensor]) -> np.ndarray:
+        """The same for batches of images on the device."""
+        logits = predict_logits(self.network, batches, self.dtype, self.tta)
         return logits.cpu().double().softmax(1).numpy()

@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING
 
 from classifier.errors import InputError
 from classifier.network.preprocessing import Preprocessing
+from classifier.paths import WEIGHTS
 from classifier.tensors import read_tensors, write_tensors
 
 if TYPE_CHECKING:  # at run time `none` does without torch, which is slow to import
-    from torch import Tensor, nn
+    from classifier.network.network import Network
 
-PATH = Path("pretrained/weights.safetensors")
+    from torch import Tensor
+
 KEY = "weights"  # of the metadata in the file
 FORMAT = "1"
 COUNTER = "num_batches_tracked"  # of batch norm: old files lack it, and nothing here depends on it
@@ -46,7 +48,7 @@ class Pretrained:
     licence: str | None
 
 
-def write_weights(weights: Pretrained | None, path: str | Path = PATH) -> None:
+def write_weights(weights: Pretrained | None, path: str | Path = WEIGHTS) -> None:
     """Write weights, or that there are none, atomically and with the same bytes each time."""
     if weights is None:
         write_tensors(path, KEY, {}, {"format": FORMAT, "setting": "none"})
@@ -59,7 +61,7 @@ def write_weights(weights: Pretrained | None, path: str | Path = PATH) -> None:
     write_tensors(path, KEY, tensors, {"format": FORMAT, **description})
 
 
-def read_weights(model: str, setting: str, path: str | Path = PATH) -> Pretrained | None:
+def read_weights(model: str, setting: str, path: str | Path = WEIGHTS) -> Pretrained | None:
     """Read what `write_weights` wrote for these values of train.model and train.pretrained; None for "none".
 
     Raises:
@@ -76,30 +78,27 @@ def read_weights(model: str, setting: str, path: str | Path = PATH) -> Pretraine
         raise InputError(f"{path} is not for train.model: {model} with train.pretrained: {setting}: {remedy}.")
     if description.get("format") != FORMAT:
         raise InputError(f"{path} was written by another version of this project: {remedy}.")
-    preprocessing = read_preprocessing(description["preprocessing"]) if description["preprocessing"] else None
+    preprocessing = Preprocessing.from_json(description["preprocessing"]) if description["preprocessing"] else None
     return Pretrained(
         model, setting, tensors, preprocessing, description["source"], description["source_sha256"],
         description["licence"],
     )  # fmt: skip
 
 
-def read_preprocessing(values: dict) -> Preprocessing:
-    """`asdict(preprocessing)`, after a journey through JSON, as it was."""
-    return Preprocessing(**{**values, "mean": tuple(values["mean"]), "std": tuple(values["std"])})
+def take_over(network: Network, weights: Pretrained) -> int:
+    """Copy pretrained weights into a network, but for the head, which starts from zeros as in BiT (arXiv 1912.11370).
 
-
-def take_over(module: nn.Module, head: nn.Module, weights: Pretrained) -> int:
-    """Copy pretrained weights into a network, but for the head, which stays as it is.
-
-    Returns how many tensors were copied. What the weights have beside the network's body is left out.
+    Random numbers there, which some networks draw large, would stay in directions that few images train. What the
+    weights have beside the network's body is left out. Returns how many tensors were copied.
 
     Raises:
         InputError: if a tensor of the body is not among the weights, or has another shape there.
     """
     import torch
 
-    of_head = {id(tensor) for tensor in head.state_dict(keep_vars=True).values()}
-    tensors = {name: tensor for name, tensor in module.state_dict(keep_vars=True).items() if id(tensor) not in of_head}
+    of_head = {id(tensor) for tensor in network.head.state_dict(keep_vars=True).values()}
+    state = network.module.state_dict(keep_vars=True)
+    tensors = {name: tensor for name, tensor in state.items() if id(tensor) not in of_head}
     body = {name: tensor for name, tensor in tensors.items() if not name.endswith(COUNTER)}
     missing = [name for name in body if name not in weights.tensors]
     misshapen = [n for n in body if n in weights.tensors and weights.tensors[n].shape != body[n].shape]
@@ -115,6 +114,8 @@ def take_over(module: nn.Module, head: nn.Module, weights: Pretrained) -> int:
     if problems:
         raise InputError(f"the weights from {weights.source} do not fit {weights.model}: {'; '.join(problems)}.")
     with torch.no_grad():
+        for parameter in network.head.parameters():
+            parameter.zero_()
         for name, tensor in tensors.items():
             if name in weights.tensors:
                 tensor.copy_(weights.tensors[name])

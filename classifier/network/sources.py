@@ -18,18 +18,17 @@ from urllib.request import urlopen
 
 from classifier.errors import InputError, nearest
 from classifier.files import atomic_write, sha256
+from classifier.network.checkpoint import KEY, load_checkpoint
+from classifier.network.models import TIMM
 from classifier.network.preprocessing import Preprocessing
-from classifier.network.pretrained import COUNTER, Pretrained, read_preprocessing
-from classifier.tensors import read_tensors
+from classifier.network.pretrained import COUNTER, Pretrained
 
 import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor
 
-TIMM = "timm/"  # before the names of its networks in train.model
 AT_SHA256 = "@sha256:"
-CHECKPOINT = "checkpoint"  # the key of the metadata in a checkpoint of this project
 TIMEOUT = 8  # seconds without an answer
 PATH_FORM = "PATH@sha256:DIGEST for a file"
 SHA256_LENGTH = 64  # digits; the Hub names large files by it, and small ones by a SHA-1
@@ -139,7 +138,7 @@ def _from_timm(model: str, setting: str) -> Pretrained:
             f"train.pretrained: timm has no weights {setting!r} for {architecture}, {nearest(setting, tags)}"
         )
     name = f"{architecture}.{setting}"
-    description = timm.get_pretrained_cfg(name)
+    description: Any = timm.get_pretrained_cfg(name)
     if not description.hf_hub_id:
         raise InputError(
             f"train.pretrained: {name} is not on timm's hub: fetch {description.url}, and write {PATH_FORM}."
@@ -210,22 +209,14 @@ def _from_file(model: str, setting: str, path: Path, digest: str) -> Pretrained:
         raise InputError(f"train.pretrained: {path} not found: put the file with the SHA-256 {digest} there.")
     if (found := sha256(path)) != digest:
         raise InputError(f"train.pretrained: {path} has the SHA-256 {found}, not {digest}: it is another file.")
-    if CHECKPOINT not in _metadata(path):
+    if KEY not in _metadata(path):
         tensors, preprocessing = _load_tensors(path), _usual_preprocessing(model)
         return Pretrained(model, setting, tensors, preprocessing, f"file {path.name}", digest, None)
-    tensors, description = read_tensors(path, CHECKPOINT)
-    if description["model"] != model:
-        raise InputError(f"train.pretrained: {path} holds a {description['model']}, not train.model: {model}.")
-    values = description.get("preprocessing") or {
-        "size": description["image_size"],
-        "fit": "crop",
-        "crop": description["image_size"],
-        "interpolation": "bilinear",
-        "mean": description["mean"],
-        "std": description["std"],
-    }
-    source = f"checkpoint {path.name}"
-    return Pretrained(model, setting, tensors, read_preprocessing(values), source, digest, None)
+    network, metadata = load_checkpoint(path)
+    if metadata.model != model:
+        raise InputError(f"train.pretrained: {path} holds a {metadata.model}, not train.model: {model}.")
+    tensors, source = network.module.state_dict(), f"checkpoint {path.name}"
+    return Pretrained(model, setting, tensors, metadata.preprocessing, source, digest, None)
 
 
 def _metadata(path: Path) -> dict[str, str]:

@@ -1,22 +1,48 @@
 """predictions.csv, what the model answered for the test images, and what counting its rows gives.
 
-A row per test image: index, path, label, prediction, confidence and a column per class.
+A row per test image: the columns COLUMNS, then a column per class with the probability of that class.
 """
 
 import io
 from collections.abc import Callable
-from pathlib import Path
 
-from classifier.data.prepared import FOLDER, list_prepared
+from classifier.data.prepared import list_prepared
 from classifier.errors import InputError
+from classifier.files import write_table
+from classifier.paths import CHECKPOINT, LISTING, PREDICTIONS, PREPARED
 
 import numpy as np
 import pandas as pd
 
-PATH = Path("predictions.csv")
+COLUMNS = ("index", "path", "label", "prediction", "confidence")  # names that no class may have
+WORST = 32  # mistakes to show
 SAMPLE = 20  # images that are enough to tell two models apart
 ROUNDING = 0.05  # between probabilities: more than another kind of machine makes, less than another model does
-TEXT = ["path", "label", "prediction"]
+
+
+def make_predictions(probabilities: np.ndarray, labels: np.ndarray, classes: list[str]) -> pd.DataFrame:
+    """The table for the prepared test images.
+
+    Args:
+        probabilities: float64 [N, num_classes].
+        labels: int64 [N].
+        classes: the class names, in the order of the columns.
+
+    Raises:
+        InputError: if prepared/images.csv lists another number of test images.
+    """
+    paths = list_prepared("test")["path"].to_numpy()
+    if len(paths) != len(labels):
+        raise InputError(f"{LISTING} lists {len(paths)} test images, not {len(labels)}: run `dvc repro`.")
+    names = np.array(classes)
+    answers = (np.arange(len(labels)), paths, names[labels], names[probabilities.argmax(1)], probabilities.max(1))
+    table = pd.DataFrame(dict(zip(COLUMNS, answers, strict=True)))
+    return pd.concat([table, pd.DataFrame(probabilities, columns=classes)], axis=1).round(6)
+
+
+def write_predictions(predictions: pd.DataFrame) -> None:
+    """Write predictions.csv."""
+    write_table(PREDICTIONS, predictions)
 
 
 def load_predictions() -> pd.DataFrame:
@@ -26,9 +52,9 @@ def load_predictions() -> pd.DataFrame:
         InputError: if predictions.csv is missing, empty or another table.
     """
     try:
-        return parse_predictions(PATH.read_bytes(), str(PATH))
+        return parse_predictions(PREDICTIONS.read_bytes(), str(PREDICTIONS))
     except FileNotFoundError:
-        raise InputError(f"{PATH} not found: run `dvc repro`, or fetch results with `dvc pull`.") from None
+        raise InputError(f"{PREDICTIONS} not found: run `dvc repro`, or fetch results with `dvc pull`.") from None
 
 
 def parse_predictions(content: bytes, name: str) -> pd.DataFrame:
@@ -39,10 +65,12 @@ def parse_predictions(content: bytes, name: str) -> pd.DataFrame:
     """
     try:
         table = pd.read_csv(io.BytesIO(content), dtype=str, keep_default_na=False)
+        if tuple(table)[: len(COLUMNS)] != COLUMNS:
+            raise ValueError(f"its columns do not begin with {', '.join(COLUMNS)}")
         table = table.astype({"index": int} | dict.fromkeys(["confidence", *class_names(table)], float))
-        if table[TEXT].empty:
+        if table.empty:
             raise ValueError("no rows")
-    except (ValueError, KeyError) as error:
+    except ValueError as error:
         raise InputError(f"{name} is not what evaluate.py writes ({error}): run `dvc repro`.") from None
     return table
 
@@ -54,7 +82,7 @@ def require_prepared(predictions: pd.DataFrame) -> None:
         InputError: if they are, or prepared/ is incomplete.
     """
     if list_prepared("test")["path"].tolist() != predictions["path"].tolist():
-        raise InputError(f"{PATH} is about other images than {FOLDER}/: run `dvc repro`.")
+        raise InputError(f"{PREDICTIONS} is about other images than {PREPARED}/: run `dvc repro`.")
 
 
 def require_same_model(
@@ -77,15 +105,13 @@ def require_same_model(
     )
     if not same:
         raise InputError(
-            f"{PATH} is not what models/classifier.safetensors says with the section `evaluate` of params.yaml: "
-            "run `dvc repro`."
+            f"{PREDICTIONS} is not what {CHECKPOINT} says with the section `evaluate` of params.yaml: run `dvc repro`."
         )
 
 
 def class_names(predictions: pd.DataFrame) -> list[str]:
     """The classes, in the order of the model's outputs."""
-    columns = list(predictions)
-    return columns[columns.index("confidence") + 1 :]
+    return list(predictions)[len(COLUMNS) :]
 
 
 def is_right(predictions: pd.DataFrame) -> pd.Series:
@@ -102,6 +128,12 @@ def count_right(predictions: pd.DataFrame) -> pd.DataFrame:
     grouped = is_right(predictions).groupby(predictions["label"])
     table = grouped.agg(right="sum", images="size").reindex(class_names(predictions))
     return table.assign(recall=table["right"] / table["images"])
+
+
+def worst_mistakes(predictions: pd.DataFrame, count: int = WORST) -> pd.DataFrame:
+    """The rows of the `count` wrong answers given most confidently, the most confident first."""
+    wrong = predictions[~is_right(predictions)]
+    return wrong.sort_values(["confidence", "index"], ascending=[False, True]).head(count)
 
 
 def mistakes(predictions: pd.DataFrame) -> pd.DataFrame:

@@ -3,8 +3,9 @@
 A sample is a DataFrame with a row per run, named by its seeds, and a column per metric.
 """
 
+from collections.abc import Callable
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from classifier.results.predictions import is_right
 
@@ -85,7 +86,7 @@ def is_better(metric: str, verdict: str) -> bool | None:
     return direction * change > 0 if direction and change else None
 
 
-def mcnemar(reference: pd.DataFrame, other: pd.DataFrame) -> dict[str, int | float | str]:
+def mcnemar(reference: pd.DataFrame, other: pd.DataFrame) -> dict[str, Any]:
     """McNemar's exact test on two models' predictions for the same images (columns label and prediction).
 
     Only the images count that one model gets right and the other does not.
@@ -98,7 +99,7 @@ def mcnemar(reference: pd.DataFrame, other: pd.DataFrame) -> dict[str, int | flo
     return {"only_reference": only_reference, "only_other": only_other, "p": p, "verdict": verdict}
 
 
-def _estimate(name: str, values: pd.Series, test, *samples: pd.DataFrame) -> pd.DataFrame:
+def _estimate(name: str, values: pd.Series, test: Callable[..., Any], *samples: pd.DataFrame) -> pd.DataFrame:
     """`values` as the column `name`, with the interval and p-value of `test` where the samples have a spread."""
     varies = [metric for metric in values.index if any(sample[metric].std() > NO_SPREAD for sample in samples)]
     result = test(*(sample[varies] for sample in samples))

@@ -1,14 +1,65 @@
 """What dvc.lock records, compared with the files as they are and with what the remote holds."""
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from classifier.errors import InputError
+from classifier.paths import DATA, LOCK, PARAMS, PIPELINE
 
 from dvc.output import Output
 from dvc.repo import Repo
 from dvc.stage import PipelineStage
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
-LOCK, DATA = "dvc.lock", "data"
+
+@dataclass(frozen=True)
+class RecordedStage:
+    """What the last run of a stage read and wrote, as dvc.lock has it."""
+
+    deps: dict[str, str]  # path → MD5, "" where DVC records none
+    outs: dict[str, str]
+    params: dict[str, Any]  # its sections of params.yaml
+
+
+Lock = dict[str, RecordedStage]  # by the name of the stage
+
+
+def read_lock(path: Path = LOCK) -> Lock:
+    """Read a dvc.lock.
+
+    Raises:
+        InputError: if there is no such file, or DVC did not write it.
+    """
+    try:
+        return parse_lock(path.read_bytes(), str(path))
+    except FileNotFoundError:
+        raise InputError(f"{path} not found: nothing is recorded yet, run `dvc repro` first.") from None
+
+
+def parse_lock(content: bytes, name: str) -> Lock:
+    """What `content`, that of a dvc.lock, says. Errors call it `name`.
+
+    Raises:
+        InputError: if DVC did not write it.
+    """
+    try:
+        said = YAML(typ="safe").load(content)["stages"]
+        return {
+            stage: RecordedStage(
+                deps=_md5s(entries.get("deps", [])),
+                outs=_md5s(entries.get("outs", [])),
+                params=entries.get("params", {}).get(str(PARAMS), {}),
+            )
+            for stage, entries in said.items()
+        }
+    except (YAMLError, ValueError, KeyError, TypeError, AttributeError):
+        raise InputError(f"{name} is not what DVC writes: bring it back from Git.") from None
+
+
+def _md5s(entries: list[dict[str, Any]]) -> dict[str, str]:
+    return {entry["path"]: entry.get("md5", "") for entry in entries}
 
 
 def stages(repo: Repo) -> list[PipelineStage]:
@@ -18,7 +69,7 @@ def stages(repo: Repo) -> list[PipelineStage]:
 def find_data(repo: Repo) -> Output:
     """The dataset, as data.dvc records it."""
     for out in repo.index.outs:
-        if out.fs_path == str(Path(DATA).absolute()):
+        if out.fs_path == str(DATA.absolute()):
             return out
     raise InputError(f"{DATA}.dvc not found: `dvc add {DATA}` makes it.")
 
@@ -31,10 +82,9 @@ def changed_inputs(repo: Repo) -> list[str]:
     Raises:
         InputError: if there is no dvc.lock or no data.dvc.
     """
-    if not Path(LOCK).exists():
-        raise InputError(f"{LOCK} not found: nothing is recorded yet, run `dvc repro` first.")
+    read_lock()  # what DVC itself has read is compared below; this refuses where there is nothing to read
     data = find_data(repo)
-    changed = [DATA] if data.exists and data.changed_checksum() else []
+    changed = [str(DATA)] if data.exists and data.changed_checksum() else []
     made = {out.fs_path: out for out in repo.index.outs}
     for stage in stages(repo):
         for dep in stage.deps:
@@ -43,7 +93,7 @@ def changed_inputs(repo: Repo) -> list[str]:
             if dep.hash_info != out.hash_info if out else dep.workspace_status():
                 changed.append(dep.def_path)
         if stage.cmd_changed or not all(out.hash_info for out in stage.outs):
-            changed.append("dvc.yaml")
+            changed.append(str(PIPELINE))
     return list(dict.fromkeys(changed))
 
 

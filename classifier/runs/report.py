@@ -6,12 +6,13 @@ from typing import Any
 
 from classifier.errors import InputError
 from classifier.files import atomic_write
+from classifier.paths import CROSS_SECTION_PICTURE, MISTAKES_PICTURE
 from classifier.results.predictions import same_images
 from classifier.results.significance import is_better, mcnemar
 from classifier.runs.runs import WORKSPACE, Run, changed_files, read_file, read_predictions
 
 ABSENT = "–"
-PICTURES = {"predictions.png": "What the model says of test images", "mistakes.png": "Its worst mistakes"}
+PICTURES = {CROSS_SECTION_PICTURE: "What the model says of test images", MISTAKES_PICTURE: "Its worst mistakes"}
 
 
 def to_table(header: list[str], rows: list[list[str]]) -> str:
@@ -82,14 +83,14 @@ def describe_predictions(found: dict[str, Any], reference: str, other: str) -> s
 def write_report(folder: Path, parts: list[str]) -> None:
     """Write report.md, and beside it the pictures that it shows, from the workspace, DVC's cache or remote."""
     parts = [*parts, "## Pictures"]
-    for name, title in PICTURES.items():
+    for path, title in PICTURES.items():
         try:
-            picture = read_file(WORKSPACE, f"plots/{name}")
+            picture = read_file(WORKSPACE, path)
         except InputError as error:
             parts.append(str(error))
             continue
-        with atomic_write(folder / name) as file:
+        with atomic_write(folder / path.name) as file:
             file.write(picture)
-        parts.append(f"{title}:\n\n![{title}]({name})")
+        parts.append(f"{title}:\n\n![{title}]({path.name})")
     with atomic_write(folder / "report.md") as file:
         file.write(("\n\n".join(parts) + "\n").encode())

@@ -9,7 +9,9 @@ from string import ascii_uppercase
 from typing import Any
 
 from classifier.errors import InputError
-from classifier.results.predictions import PATH, parse_predictions
+from classifier.paths import LOCK, METRICS, PARAMS, PIPELINE, PREDICTIONS
+from classifier.results.predictions import parse_predictions
+from classifier.runs.recorded import Lock, parse_lock
 
 import pandas as pd
 from dvc.api import DVCFileSystem, exp_show
@@ -57,8 +59,8 @@ def require_root() -> None:
     Raises:
         InputError: if the current folder is another one.
     """
-    if not Path("dvc.yaml").is_file():
-        raise InputError("dvc.yaml not found: run from the repository root.")
+    if not PIPELINE.is_file():
+        raise InputError(f"{PIPELINE} not found: run from the repository root.")
 
 
 def list_revisions() -> list[str]:
@@ -80,35 +82,35 @@ def read_run(rev: str) -> Run:
         InputError: if there is no such revision, or it has no results.
     """
     files = _files(rev)
-    params, metrics = _load(files, rev, "params.yaml"), _load(files, rev, "metrics.json")
-    stages = _load(files, rev, "dvc.lock", optional=True).get("stages", {}).values()
-    recorded = chain.from_iterable(stage.get("params", {}).get("params.yaml", {}).items() for stage in stages)
-    deps = [dep for stage in stages for dep in stage.get("deps", [])]
-    made = {out["path"]: out.get("md5") for stage in stages for out in stage.get("outs", [])}
-    half_run = any(made.get(dep["path"], dep.get("md5")) != dep.get("md5") for dep in deps)
+    params, metrics = _load(files, rev, PARAMS), _load(files, rev, METRICS)
+    stages = _load_lock(files, rev).values()
+    recorded = chain.from_iterable(stage.params.items() for stage in stages)
+    deps = [dep for stage in stages for dep in stage.deps.items()]
+    made = {path: md5 for stage in stages for path, md5 in stage.outs.items()}
+    half_run = any(made.get(path, md5) != md5 for path, md5 in deps)
     if not all(isinstance(section, dict) for section in params.values()):
-        raise InputError(f"params.yaml of {rev} does not consist of sections, one for each stage.")
+        raise InputError(f"{PARAMS} of {rev} does not consist of sections, one for each stage.")
     numbers = pd.json_normalize(metrics).select_dtypes("number")
     if numbers.empty:
-        raise InputError(f"metrics.json of {rev} holds no numbers: run `dvc repro` there.")
+        raise InputError(f"{METRICS} of {rev} holds no numbers: run `dvc repro` there.")
     return Run(
         rev=rev,
         params={name: {k: v for k, v in section.items() if k != "seed"} for name, section in params.items()},
-        files={dep["path"]: dep.get("md5", "") for dep in deps if dep["path"] not in made},
+        files={path: md5 for path, md5 in deps if path not in made},
         seeds={f"{name}.seed": section["seed"] for name, section in params.items() if "seed" in section},
         metrics=numbers.iloc[0].astype(float).to_dict(),
         stale=half_run or any(params.get(name) != section for name, section in recorded),
     )
 
 
-def read_file(rev: str, path: str) -> bytes:
+def read_file(rev: str, path: Path) -> bytes:
     """A file of a revision, from the workspace or Git, from DVC's cache or remote.
 
     Raises:
         InputError: if it is in none of them.
     """
     try:
-        return _files(rev).read_bytes(path)
+        return _files(rev).read_bytes(str(path))
     except Exception as error:  # a remote fails in whatever way its library likes
         raise InputError(f"{path} of {rev} is neither in DVC's cache nor in a remote ({error}).") from None
 
@@ -119,7 +121,7 @@ def read_predictions(rev: str) -> pd.DataFrame:
     Raises:
         InputError: if it is nowhere, or another table.
     """
-    return parse_predictions(read_file(rev, str(PATH)), f"{PATH} of {rev}")
+    return parse_predictions(read_file(rev, PREDICTIONS), f"{PREDICTIONS} of {rev}")
 
 
 def changed_files(reference: Run, run: Run) -> list[str]:
@@ -133,7 +135,8 @@ def group_runs(runs: list[Run]) -> tuple[list[Group], list[str]]:
     Returns:
         the groups, and a sentence for each run that is left out because another has its seeds as well.
     """
-    groups, notes = [], []
+    groups: list[Group] = []
+    notes: list[str] = []
     names = chain(ascii_uppercase, map("".join, product(ascii_uppercase, repeat=2)))
     for run in runs:
         group = next((g for g in groups if (g.runs[0].params, g.runs[0].files) == (run.params, run.files)), None)
@@ -157,18 +160,24 @@ def _files(rev: str) -> DVCFileSystem:
     return DVCFileSystem(rev=None if rev == WORKSPACE else rev)
 
 
-def _load(files: DVCFileSystem, rev: str, path: str, optional: bool = False) -> dict[str, Any]:
+def _load_lock(files: DVCFileSystem, rev: str) -> Lock:
+    """What dvc.lock of a revision says, nothing if there is none."""
+    try:
+        return parse_lock(files.read_bytes(str(LOCK)), f"{LOCK} of {rev}")
+    except FileNotFoundError:
+        return {}
+
+
+def _load(files: DVCFileSystem, rev: str, path: Path) -> dict[str, Any]:
     """A JSON or YAML file of a revision, which must hold a mapping."""
     try:
-        text = files.read_text(path, encoding="utf-8")
-        document = json.loads(text) if path.endswith(".json") else YAML(typ="safe").load(text)
+        text = files.read_text(str(path), encoding="utf-8")
+        document = json.loads(text) if path.suffix == ".json" else YAML(typ="safe").load(text)
     except RevError:
         raise InputError(
             f"{rev!r} is no revision: Git knows no such commit, branch or tag, DVC no such experiment."
         ) from None
     except FileNotFoundError:
-        if optional:
-            return {}
         raise InputError(f"{rev} has no {path}: run `dvc repro` there and commit its results.") from None
     except (DvcException, ValueError, YAMLError) as error:
         raise InputError(f"{path} of {rev} cannot be read: {' '.join(str(error).split())}") from None

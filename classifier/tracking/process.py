@@ -9,11 +9,12 @@ import os
 import sys
 import threading
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
-from classifier.tracking.run import RUNS, begin_run, log_epoch, log_evaluation, training_folder, write_note
+from classifier.tracking.run import RUNS, Mode, begin_run, log_epoch, log_evaluation, training_folder, write_note
 
 import wandb
 
@@ -45,6 +46,8 @@ def track(messages: Iterator[dict[str, Any]]) -> dict[str, Any]:
     except wandb.Error as error:
         mode, because = "offline", f"the server refuses the run: {one_line(error)}"
         run = begin_run(first, mode)
+    if first["stage"] == "evaluate":
+        import_module("classifier.results.predictions")  # pandas takes a second: now, not when the stage waits
     ended = False
     for message in messages:
         ended = "end" in message
@@ -82,11 +85,13 @@ def read_ahead() -> Iterator[dict[str, Any]]:
     return map(json.loads, iter(lines.get, ""))
 
 
-def choose_mode() -> tuple[str, str]:
+def choose_mode() -> tuple[Mode, str]:
     """online, offline or disabled, and why it is not online though it was not asked to be otherwise."""
     settings = wandb.setup().settings
-    if settings.mode in ("offline", "dryrun", "disabled"):
-        return {"dryrun": "offline"}.get(settings.mode, settings.mode), ""
+    if settings.mode == "disabled":
+        return "disabled", ""
+    if settings.mode in ("offline", "dryrun"):
+        return "offline", ""
     try:
         if not wandb.login(prompt=False, verify=False):  # which the server does later
             return "offline", "no API key: `wandb login` asks for it"

@@ -10,21 +10,21 @@ import os
 import subprocess
 from pathlib import Path
 from secrets import token_hex
-from typing import Any
+from typing import Any, Literal
 
 from classifier.files import sha256, write_json
+from classifier.paths import CHECKPOINT, DATASET, METRICS, PER_CLASS, split_path
 
 import wandb
 
-MODEL, DATA = Path("models/classifier.safetensors"), Path("prepared/dataset.json")
 # Not the current folder: `dvc exp run --temp` deletes that.
 RUNS = Path(os.environ.get("WANDB_DIR") or os.environ.get("DVC_ROOT") or ".").resolve() / "wandb"
 INIT_SECONDS, FINISH_SECONDS = 15, 5
-MISTAKES = 32  # images
+Mode = Literal["online", "offline", "disabled"]
 MAX_CLASSES = 100  # in a confusion matrix: W&B keeps 10,000 rows of a table
 
 
-def begin_run(first: dict[str, Any], mode: str) -> wandb.Run:
+def begin_run(first: dict[str, Any], mode: Mode) -> wandb.Run:
     """A new run, or for evaluation the run of the model's training if that is noted here."""
     settings = wandb.setup().settings
     note = read_note() if first["stage"] == "evaluate" else {}
@@ -44,7 +44,7 @@ def begin_run(first: dict[str, Any], mode: str) -> wandb.Run:
             finish_timeout_raises=True,
             x_stats_pid=os.getppid(),
         ),
-        **(describe(first, settings) if new else {}),
+        **(identify(first, settings) if new else {}),
     )
     run.define_metric("epoch", hidden=True)
     for name in ("train/*", "val/*", "val_recall/*", "lr", "images_per_second"):
@@ -53,16 +53,16 @@ def begin_run(first: dict[str, Any], mode: str) -> wandb.Run:
         run.define_metric(name, step_metric="epoch", summary=f"{best},last")
     if new:
         # What use_artifact() does; that itself refuses to work offline.
-        run._log_artifact(reference("data", "dataset", DATA), is_user_created=True, use_after_commit=True)
+        run._log_artifact(reference("data", "dataset", DATASET), is_user_created=True, use_after_commit=True)
     else:
         run.summary.update(note["summary"])
         run.config.update({"evaluate": first["params"]["evaluate"]}, allow_val_change=True)
     return run
 
 
-def describe(first: dict[str, Any], settings: wandb.Settings) -> dict[str, Any]:
+def identify(first: dict[str, Any], settings: wandb.Settings) -> dict[str, Any]:
     """Name, group, tags and config of a new run."""
-    params, data, commit = first["params"], json.loads(DATA.read_text()), git("rev-parse", "HEAD")
+    params, data, commit = first["params"], json.loads(DATASET.read_text()), git("rev-parse", "HEAD")
     experiment, baseline = os.environ.get("DVC_EXP_NAME"), os.environ.get("DVC_EXP_BASELINE_REV")
     images = {name: split["count"] for name, split in data["splits"].items()}
     return {
@@ -71,7 +71,7 @@ def describe(first: dict[str, Any], settings: wandb.Settings) -> dict[str, Any]:
         "tags": [params["train"]["model"], f"seed={params['train']['seed']}", *(settings.run_tags or [])],
         "config": {
             **params,
-            "data": {"sha256": sha256(DATA), "images": images, "classes": data["classes"]},
+            "data": {"sha256": sha256(DATASET), "images": images, "classes": data["classes"]},
             "git_commit": commit,
             "dvc": {"experiment": experiment, "baseline": baseline},
             "environment": first["environment"],
@@ -88,7 +88,7 @@ def reference(name: str, kind: str, path: Path) -> wandb.Artifact:
 
 def log_epoch(run: wandb.Run, row: dict[str, Any]) -> None:
     """Add a row under the names by which W&B forms sections: train/loss, val/loss, val_recall/cat …"""
-    recall = zip(json.loads(DATA.read_text())["classes"], row.pop("val_recall"), strict=True)
+    recall = zip(json.loads(DATASET.read_text())["classes"], row.pop("val_recall"), strict=True)
     run.log(
         {name.replace("train_", "train/").replace("val_", "val/"): value for name, value in row.items()}
         | {f"val_recall/{name}": value for name, value in recall}
@@ -97,47 +97,43 @@ def log_epoch(run: wandb.Run, row: dict[str, Any]) -> None:
 
 def log_evaluation(run: wandb.Run) -> None:
     """Add what evaluate.py has written: metrics, confusion matrix, a row per class, worst mistakes, the model."""
-    run.summary.update({"evaluate": json.loads(Path("metrics.json").read_text())})
-    per_class, predictions = read_table("plots/per_class.csv"), read_table("predictions.csv")
-    classes = [row["class"] for row in per_class]
+    from classifier.results.predictions import class_names, load_predictions, worst_mistakes
+
+    run.summary.update({"evaluate": json.loads(METRICS.read_text())})
+    per_class, predictions = read_table(PER_CLASS), load_predictions()
+    classes = class_names(predictions)
     numbers = [[row["class"], *(float(row[name]) for name in row if name != "class")] for row in per_class]
     logged: dict[str, Any] = {"test/per_class": wandb.Table(columns=list(per_class[0]), data=numbers)}
-    if mistakes := [picture(row) for row in worst(predictions)]:
+    if mistakes := [picture(row) for row in worst_mistakes(predictions).to_dict("records")]:
         logged["test/mistakes"] = mistakes
     if len(classes) <= MAX_CLASSES:
         logged["test/confusion_matrix"] = wandb.plot.confusion_matrix(
-            y_true=[classes.index(row["label"]) for row in predictions],
-            preds=[classes.index(row["prediction"]) for row in predictions],
+            y_true=[classes.index(name) for name in predictions["label"]],
+            preds=[classes.index(name) for name in predictions["prediction"]],
             class_names=classes,
             title="Confusion matrix of the test split",
         )
     run.log(logged)
-    run.log_artifact(reference("classifier", "model", MODEL))
+    run.log_artifact(reference("classifier", "model", CHECKPOINT))
 
 
-def worst(predictions: list[dict[str, str]]) -> list[dict[str, str]]:
-    """The wrong answers given most confidently, as in plots/mistakes.png."""
-    wrong = [row for row in predictions if row["label"] != row["prediction"]]
-    return sorted(wrong, key=lambda row: (-float(row["confidence"]), int(row["index"])))[:MISTAKES]
-
-
-def picture(row: dict[str, str]) -> wandb.Image:
+def picture(row: dict[str, Any]) -> wandb.Image:
     from safetensors import safe_open
 
-    with safe_open("prepared/test.safetensors", "np") as file:
-        image = file.get_slice("images")[int(row["index"])]
-    caption = f"{row['prediction']} {float(row['confidence']):.0%}, is {row['label']}"
+    with safe_open(split_path("test"), "np") as file:
+        image = file.get_slice("images")[row["index"]]
+    caption = f"{row['prediction']} {row['confidence']:.0%}, is {row['label']}"
     return wandb.Image(image.transpose(1, 2, 0), caption=caption)
 
 
-def read_table(path: str) -> list[dict[str, str]]:
+def read_table(path: Path) -> list[dict[str, str]]:
     with open(path, newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
 
 def read_note() -> dict[str, Any]:
     """What is noted of the run that the model was trained in: id, folder and summary; nothing elsewhere."""
-    note = RUNS / "models" / sha256(MODEL)
+    note = RUNS / "models" / sha256(CHECKPOINT)
     return json.loads(note.read_text()) if note.exists() else {}
 
 
@@ -145,7 +141,7 @@ def write_note(run: wandb.Run) -> None:
     """Note the run, for the evaluation of its model. Its summary, too: a later part of an offline run replaces it."""
     summary = {name: value for name, value in run.summary._as_dict().items() if not name.startswith("_")}
     note = {"run": run.id, "folder": str(Path(run.dir).parent), "summary": summary}
-    write_json(RUNS / "models" / sha256(MODEL), note)
+    write_json(RUNS / "models" / sha256(CHECKPOINT), note)
 
 
 def training_folder() -> list[str]:

@@ -16,6 +16,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from classifier.paths import PARAMS
+
 import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -42,28 +44,28 @@ class Tracker:
             self._send(end=True)
             report = _report(self._process, PATIENCE[0])
             if not report or "failed" in report:
-                report = self._finish_with_spare(report)
+                report = self._finish_with_spare(self._process, report)
         except KeyboardInterrupt:  # the stage has done its work
             report = {"because": "interrupted"}
         _kill(self._process)
         self._process = None
-        print(describe(report), flush=True)
+        print(closing_line(report), flush=True)
 
-    def _finish_with_spare(self, report: dict[str, Any]) -> dict[str, Any]:
+    def _finish_with_spare(self, process: subprocess.Popen, report: dict[str, Any]) -> dict[str, Any]:
         try:
             spare = _spawn(WANDB_MODE="offline")
         except OSError as error:
             return {"because": str(error)}
-        report = report or _report(self._process, PATIENCE[1])
+        report = report or _report(process, PATIENCE[1])
         if not report or "failed" in report:
-            _kill(self._process)
+            _kill(process)
             because = report.get("failed", "W&B failed or did not answer in time")
             report = _report(spare, PATIENCE[2], b"".join(self._messages)) | {"because": because}
         _kill(spare)
         return report
 
     def _send(self, **message: Any) -> None:
-        if not self._process:
+        if not (self._process and self._process.stdin):
             return
         line = json.dumps(message, default=str).encode() + b"\n"
         self._messages.append(line)
@@ -87,17 +89,18 @@ def start_run(stage: str, environment: dict[str, Any]) -> Tracker:
         print("W&B: not installed, so this run is not tracked")
         return Tracker()
     try:
-        params = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))
-        tracker = Tracker(_spawn())
-        os.set_blocking(tracker._process.stdin.fileno(), False)
+        params = yaml.safe_load(PARAMS.read_text(encoding="utf-8"))
+        tracker = Tracker(process := _spawn())
+        if process.stdin:
+            os.set_blocking(process.stdin.fileno(), False)
         tracker._send(stage=stage, params=params, environment=environment)
     except OSError as error:
-        print(describe({"because": str(error)}))
+        print(closing_line({"because": str(error)}))
         return Tracker()
     return tracker
 
 
-def describe(report: dict[str, Any]) -> str:
+def closing_line(report: dict[str, Any]) -> str:
     """What people are told of a run at its end."""
     because = f" ({report['because']})" if report.get("because") else ""
     if "url" in report:

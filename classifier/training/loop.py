@@ -1,13 +1,16 @@
-"""One epoch of training and of validation, on whatever device the tensors are."""
+"""One epoch of training and of validation, wherever the images are."""
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from classifier.config import TrainParams
 from classifier.data.augment import Augment
+from classifier.data.loader import Source
+from classifier.data.mixing import cutmix, mixup
 from classifier.errors import InputError
-from classifier.network.inference import Normalize, predict_logits
+from classifier.network.inference import batch_size, predict_logits
+from classifier.network.network import Network
 from classifier.reproducibility import step_seed
+from classifier.training.criterion import Criterion
 from classifier.training.optim import build_optimizers, lr_factor
 
 import torch
@@ -16,42 +19,27 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 
-class Split(NamedTuple):
-    images: Tensor  # uint8 [N, 3, H, W]
-    labels: Tensor  # int64 [N]
-
-
 @dataclass
 class Trainer:
-    """What one training step needs. All its randomness comes from (seed, epoch, step).
+    """What one training step needs. All its randomness comes from (seed, epoch, step)."""
 
-    Class weights w act in one of two ways (`class_weighting`). "loss" multiplies an image's loss by its class's w.
-    "logits" takes log w off the logits before the loss: the network makes up for it, and without it answers as the
-    weights want. Both want the same answers, but a network that fits its training set has no loss left to multiply
-    (Byrd and Lipton, arXiv 1812.03372), while the margin stays (logit adjustment: Menon et al., arXiv 2007.07314).
-    """
-
-    model: nn.Module
+    network: Network
     params: TrainParams
     augment: Augment
-    normalize: Normalize
-    class_weights: Tensor  # float32 [num_classes]
+    criterion: Criterion
     low_res_size: int
+    device: torch.device
     dtype: torch.dtype
 
-    def __post_init__(self):
-        self.device = self.class_weights.device
-        neutral = torch.ones_like(self.class_weights)
-        by_loss = self.params.class_weighting == "loss"
-        self.loss_weights, margins = (self.class_weights, neutral) if by_loss else (neutral, self.class_weights)
-        self.logit_offsets = margins.log()
-        self.optimizers = build_optimizers(self.model, self.params)
+    def __post_init__(self) -> None:
+        self.network.freeze(self.params.freeze)
+        self.optimizers = build_optimizers(self.network, self.params)
         self.lr_factor = lr_factor(self.params.schedule, self.params.warmup)
         self.peak_lrs = [[group["lr"] for group in o.param_groups] for o in self.optimizers]
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.dtype == torch.float16)
         self.generator = torch.Generator(self.device)
 
-    def train_one_epoch(self, data: Split, epoch: int, bar: tqdm) -> tuple[float, float, float]:
+    def train_one_epoch(self, data: Source, epoch: int, bar: tqdm) -> tuple[float, float, float]:
         """Show the network every training image once, in batches that differ in size by one at most.
 
         Returns:
@@ -60,24 +48,23 @@ class Trainer:
         Raises:
             InputError: at the first loss that is not finite, with epoch, step and learning rate.
         """
-        self.model.train()
+        self.network.freeze("backbone" if epoch < self.params.freeze_epochs else self.params.freeze)
+        self.network.train()
         steps = self.steps(data)
         generator = torch.Generator().manual_seed(step_seed(self.params.seed, epoch, 0))
-        order = torch.randperm(len(data.images), generator=generator).to(self.device)
-        mirrored = self.choose_mirrored(len(data.images), epoch)
+        order = torch.randperm(len(data.labels), generator=generator).to(self.device)
+        mirrored = self.choose_mirrored(len(data.labels), epoch)
         losses, correct = torch.zeros(steps, device=self.device), torch.zeros(steps, device=self.device)
         lrs = []
-        for step, batch in enumerate(order.tensor_split(steps)):
+        indices = order.tensor_split(steps)
+        for step, (batch, images) in enumerate(zip(indices, data.batches(indices), strict=True)):
             self.reseed(epoch, step + 1)
             progress = (epoch * steps + step) / (self.params.epochs * steps)
             lrs.append(self.set_lr(progress))
-            if hasattr(self.model, "set_progress"):
-                self.model.set_progress(progress)
+            self.network.set_progress(progress)
             size = self.low_res_size if progress < self.params.low_res_share else None
-            images = data.images[batch]
-            if mirrored is not None:
-                images = torch.where(mirrored[batch].view(-1, 1, 1, 1), images.flip(-1), images)
-            losses[step], correct[step] = self.train_step(images, data.labels[batch], size)
+            mirror = None if mirrored is None else mirrored[batch]
+            losses[step], correct[step] = self.train_step(images, data.labels[batch], size, mirror)
             bar.update(len(batch))
         # Read once per epoch: reading a loss at each step would make a GPU wait at each step.
         if not losses.isfinite().all():
@@ -86,30 +73,49 @@ class Trainer:
             raise diverged("loss", losses[step].item(), where)
         return lrs[0], losses.mean().item(), correct.mean().item()
 
-    def steps(self, data: Split) -> int:
+    def steps(self, data: Source) -> int:
         """The number of updates in an epoch."""
-        return max(1, round(len(data.images) / self.params.batch_size))
+        return max(1, round(len(data.labels) / self.params.batch_size))
 
-    def train_step(self, images: Tensor, labels: Tensor, size: int | None) -> tuple[Tensor, Tensor]:
-        """One update, on images resized to `size` if given.
+    def train_step(
+        self, images: Tensor, labels: Tensor, size: int | None = None, mirror: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """One update, on images resized to `size` if given, of which those are mirrored that `mirror`, bool [N], names.
 
         Returns the mean loss and the accuracy of the batch, on the device.
         """
-        x = self.augment(images.float() / 255, self.generator)
-        if size:
-            x = F.interpolate(x, size=(size, size), mode="bilinear", antialias=True)
-        x = self.normalize(x)
+        x, targets = self.mix(self.see(images, size, mirror), labels)
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
-            logits = self.model(x)
-        adjusted = logits.float() - self.logit_offsets
-        per_image = F.cross_entropy(adjusted, labels, reduction="none", label_smoothing=self.params.label_smoothing)
-        loss = (per_image * self.loss_weights[labels]).mean()
+            logits = self.network(x)
+        loss = self.criterion(logits, targets)
         self.scaler.scale(loss).backward()
+        if self.params.clip_norm:
+            for optimizer in self.optimizers:
+                self.scaler.unscale_(optimizer)
+            nn.utils.clip_grad_norm_(self.network.module.parameters(), self.params.clip_norm)
         for optimizer in self.optimizers:
             self.scaler.step(optimizer)
             optimizer.zero_grad(set_to_none=True)
         self.scaler.update()
         return loss.detach(), (logits.detach().argmax(1) == labels).float().mean()
+
+    def see(self, images: Tensor, size: int | None, mirror: Tensor | None) -> Tensor:
+        """What the network sees of stored images: augmented, and standardised."""
+        if mirror is not None:
+            images = torch.where(mirror.view(-1, 1, 1, 1), images.flip(-1), images)
+        x = self.augment(images.float() / 255, self.generator)
+        if size:
+            x = F.interpolate(x, size=(size, size), mode="bilinear", antialias=True)
+        return self.network.normalize(x)
+
+    def mix(self, x: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """The batch after MixUp or CutMix, with soft labels, or as it is; with both, half of the batches get each."""
+        wanted = [(mixup, self.params.mixup), (cutmix, self.params.cutmix)]
+        if not (chosen := [(how, alpha) for how, alpha in wanted if alpha]):
+            return x, labels
+        how, alpha = chosen[int(torch.randint(len(chosen), ()))]  # from the global generator, which is reseeded too
+        soft = F.one_hot(labels, len(self.criterion.loss_weights)).float()
+        return how(x, soft, alpha, self.generator)
 
     def choose_mirrored(self, count: int, epoch: int) -> Tensor | None:
         """Which of `count` images to mirror in `epoch`, bool [count]: some half of them, then the others, in turn.
@@ -135,9 +141,9 @@ class Trainer:
         return self.optimizers[0].param_groups[0]["lr"]
 
 
-def validate(trainer: Trainer, data: Split) -> tuple[float, float, list[float]]:
+def validate(trainer: Trainer, data: Source) -> tuple[float, float, list[float]]:
     """Mean cross-entropy, unweighted and unsmoothed, accuracy, and the recall of each class."""
-    logits = predict_logits(trainer.model, data.images, trainer.normalize, trainer.dtype)
+    logits = predict_logits(trainer.network, data.in_order(batch_size(trainer.network)), trainer.dtype)
     correct = logits.argmax(1) == data.labels
     classes = logits.shape[1]
     recall = data.labels[correct].bincount(minlength=classes) / data.labels.bincount(minlength=classes)

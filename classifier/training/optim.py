@@ -4,6 +4,8 @@ import math
 from collections.abc import Callable
 
 from classifier.config import TrainParams
+from classifier.network.network import Network
+from classifier.reproducibility import has_bf16
 
 import torch
 from torch import Tensor, nn
@@ -18,11 +20,11 @@ class Muon(torch.optim.Optimizer):
     parameters alone and does not keep the norm.
     """
 
-    def __init__(self, params, lr: float, momentum: float):
+    def __init__(self, params: list[nn.Parameter], lr: float, momentum: float):
         super().__init__(params, {"lr": lr, "momentum": momentum})
 
     @torch.no_grad()
-    def step(self) -> None:
+    def step(self, closure: None = None) -> None:  # type: ignore[override]  # there is no loss to ask for again
         for group in self.param_groups:
             for p in group["params"]:
                 if p.grad is None:
@@ -37,8 +39,8 @@ class Muon(torch.optim.Optimizer):
 
 
 def orthogonalize(matrix: Tensor, steps: int = 3) -> Tensor:
-    """About the nearest semi-orthogonal matrix to [m, n], by quintic Newton-Schulz steps in bf16."""
-    x = matrix.bfloat16()
+    """About the nearest semi-orthogonal matrix to [m, n], by quintic Newton-Schulz steps: in bf16 if that is fast."""
+    x = matrix.bfloat16() if has_bf16(matrix.device) else matrix.float()
     x = x / (x.norm() + 1e-7)
     if len(matrix) > matrix.shape[1]:
         x = x.T
@@ -48,29 +50,56 @@ def orthogonalize(matrix: Tensor, steps: int = 3) -> Tensor:
     return (x.T if len(matrix) > matrix.shape[1] else x).to(matrix.dtype)
 
 
-def build_optimizers(model: nn.Module, params: TrainParams) -> list[torch.optim.Optimizer]:
+def build_optimizers(network: Network, params: TrainParams) -> list[torch.optim.Optimizer]:
     """The optimizers that together move every trainable parameter once.
 
-    Weight decay acts on matrices and filters, not on biases and norms. Muon moves the filters and
-    matrices but the head; AdamW moves the head and the rest at `aux_lr`, as Muon's author advises.
+    Weight decay acts on matrices and filters, not on biases, norms and tables. Muon moves the filters and
+    matrices but the head; AdamW moves the head and the rest at `aux_lr`, as Muon's author advises. The other
+    optimizers move all but the head at `backbone_lr_scale` times the learning rate.
     """
-    trainable = [p for p in model.parameters() if p.requires_grad]
-    matrices = [p for p in trainable if p.ndim in (2, 4)]
-    vectors = [p for p in trainable if p.ndim not in (2, 4)]
+    filters = find_matrices(network.module)
+    trainable = [p for p in network.module.parameters() if p.requires_grad]
+    matrices = [p for p in trainable if p in filters]
+    vectors = [p for p in trainable if p not in filters]
     if params.optimizer == "muon":
-        head = matrices.pop()  # networks define their layers in order of use
-        rest = _decay_groups([head], vectors, params.weight_decay)
+        head = [p for p in matrices if p is network.head.weight]
+        body = [p for p in matrices if p is not network.head.weight]
+        rest = _decay_groups(head, vectors, params.weight_decay)
         return [
-            Muon(matrices, lr=params.lr, momentum=params.momentum),
+            Muon(body, lr=params.lr, momentum=params.momentum),
             torch.optim.AdamW(rest, lr=params.aux_lr, betas=(0.9, 0.95)),
         ]
     groups = _decay_groups(matrices, vectors, params.weight_decay)
+    if params.backbone_lr_scale != 1:
+        groups = _slow_down_body(groups, set(network.head.parameters()), params.lr * params.backbone_lr_scale)
     if params.optimizer == "adamw":
         return [torch.optim.AdamW(groups, lr=params.lr)]
     return [torch.optim.SGD(groups, lr=params.lr, momentum=params.momentum, nesterov=params.momentum > 0)]
 
 
-def _decay_groups(matrices: list[Tensor], vectors: list[Tensor], weight_decay: float) -> list[dict]:
+def find_matrices(module: nn.Module) -> set[Tensor]:
+    """The filters of convolutions and the weights of linear layers.
+
+    Not every parameter of two or four dimensions: a table of biases, as Swin's, is none, and orthogonalising it
+    would be as wrong as decaying a bias.
+    """
+    found: set[Tensor] = set()
+    for layer in module.modules():
+        if isinstance(layer, nn.Linear | nn.Conv2d):
+            found.add(layer.weight)
+        elif isinstance(layer, nn.MultiheadAttention) and layer.in_proj_weight is not None:
+            found.add(layer.in_proj_weight)  # those of queries, keys and values, one above the other
+    return found
+
+
+def _slow_down_body(groups: list[dict], head: set[nn.Parameter], lr: float) -> list[dict]:
+    """Those parts of `groups` that are of the head, then the others with a learning rate of their own."""
+    fast = [group | {"params": [p for p in group["params"] if p in head]} for group in groups]
+    slow = [group | {"params": [p for p in group["params"] if p not in head], "lr": lr} for group in groups]
+    return fast + slow
+
+
+def _decay_groups(matrices: list[nn.Parameter], vectors: list[nn.Parameter], weight_decay: float) -> list[dict]:
     return [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]
 
 

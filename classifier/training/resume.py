@@ -32,7 +32,8 @@ def state_path(*determinants: Any) -> Path:
 
     The code of tracking is left out: it tells of a training and cannot change it.
     """
-    modules = {name: m.__file__ for name, m in sys.modules.items() if name.partition(".")[0] == "classifier"}
+    loaded = ((name, m.__file__) for name, m in sys.modules.items() if name.partition(".")[0] == "classifier")
+    modules = {name: file for name, file in loaded if file}
     modules.pop("classifier.tracking.tracker", None)
     code = {name: sha256(path) for name, path in sorted(modules.items())}
     code["__main__"] = sha256(sys.argv[0]) if Path(sys.argv[0]).is_file() else ""

@@ -6,7 +6,6 @@ from urllib.parse import urlsplit
 
 from classifier.data.images import decode
 from classifier.errors import InputError
-from classifier.network import export
 from classifier.network.predictor import Predictor
 from classifier.results.predictions import parse_predictions
 
@@ -28,9 +27,9 @@ pytestmark = pytest.mark.slow
 def exported(finished):
     """The finished clone of the digits, with demo.html in it."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(export, "CACHE", ROOT / ".cache")  # fetched once for all tests
+        patch.setattr(export_demo, "CACHE", ROOT / ".cache")  # fetched once for all tests
         try:
-            export.fetch_runtime()
+            export_demo.fetch_runtime()
         except InputError as error:
             pytest.skip(str(error))
     shutil.copytree(ROOT / ".cache", finished.path / ".cache")
@@ -55,7 +54,7 @@ def expected(exported):
     predictor = Predictor(exported.path / "models" / "classifier.safetensors", precision="fp32")  # as predict.py
 
     def predict(data: bytes) -> dict[str, float]:
-        image = decode(data, predictor.metadata.image_size)
+        image = decode(data, predictor.metadata.preprocessing.size)
         return dict(zip(predictor.metadata.classes, predictor(image[None])[0].tolist(), strict=True))
 
     return predict

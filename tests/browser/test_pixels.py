@@ -16,7 +16,8 @@ pytestmark = pytest.mark.slow
 SCRIPT = Path(__file__).resolve().parents[2] / "scripts" / "demo_page" / "pixels.js"
 READ = """async ([image, size]) => {
     const bytes = Uint8Array.from(atob(image), (character) => character.charCodeAt(0));
-    return [...fitToSquare(await decodeFile(new File([bytes], "image")), size)];
+    const square = fitToSquare(await decodeFile(new File([bytes], "image")), size);
+    return btoa(Array.from(square, (value) => String.fromCharCode(value)).join(""));
 }"""
 
 
@@ -27,7 +28,7 @@ def fit(page):
 
     def call(data: bytes, size: int) -> np.ndarray:
         pixels = page.evaluate(READ, [base64.b64encode(data).decode(), size])
-        return np.array(pixels, np.uint8).reshape(size, size, 3).transpose(2, 0, 1)
+        return np.frombuffer(base64.b64decode(pixels), np.uint8).reshape(size, size, 3).transpose(2, 0, 1)
 
     return call
 

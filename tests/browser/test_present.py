@@ -48,7 +48,7 @@ def serve(clone: Clone, *options: str):
 @pytest.fixture(scope="module")
 def shown(browser, versions, tmp_path_factory):
     """The clone that is shown, and the address of its page."""
-    clone = copy_clone(versions, tmp_path_factory)
+    clone = copy_clone(versions, tmp_path_factory.mktemp("shown"))
     with serve(clone) as (url, _):
         yield clone, url
 
@@ -231,7 +231,7 @@ def test_shared_on_a_network_it_wants_the_token(shown):
 
 
 def test_without_results_it_says_how_to_get_them(shown, tmp_path_factory):
-    clone = copy_clone(shown[0], tmp_path_factory)
+    clone = copy_clone(shown[0], tmp_path_factory.mktemp("lacking"))
     (clone.path / "predictions.csv").unlink()
     output = clone.run("python", "scripts/present.py", "--no-browser", check=False)
     assert output == "error: predictions.csv not found: run `dvc repro`, or fetch results with `dvc pull`.\n"

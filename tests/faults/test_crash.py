@@ -10,7 +10,7 @@ import sys
 import time
 from pathlib import Path
 
-from tests.conftest import ROOT
+from tests.clones import ROOT, Clone
 
 import pytest
 
@@ -20,28 +20,8 @@ EPOCHS = 4
 PARAMS = {"train.epochs": EPOCHS, "train.batch_size": 4, "train.augment": {"RandomErasing": {"p": 1.0}}}
 RESULTS = ["models/classifier.safetensors", "plots/history.csv"]
 
-# Runs train.py and kills it when it is about to rename the nth file it wrote.
-KILLED_AT_RENAME = """
-import os, runpy, signal, sys
-renames = int(sys.argv.pop(1))
-def hook(event, arguments):
-    global renames
-    if event == "os.rename" and str(arguments[0]).endswith(".tmp"):
-        renames -= 1
-        if renames == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-sys.addaudithook(hook)
-sys.argv = sys.argv[1:]
-runpy.run_path(sys.argv[0], run_name="__main__")
-"""
-# Runs train.py and kills it when it has written the first 100,000 bytes of a file.
-KILLED_IN_WRITE = """
-import os, resource, runpy, signal, sys
-signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
-resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
-sys.argv = sys.argv[1:]
-runpy.run_path(sys.argv[0], run_name="__main__")
-"""
+HERE = Path(__file__).parent
+KILLED_AT_RENAME = [str(HERE / "killed_at_rename.py"), str(int(signal.SIGKILL))]
 RENAMES = EPOCHS + 2  # the state after each epoch, the history, the checkpoint
 
 
@@ -68,7 +48,7 @@ def training(folder, monkeypatch, small_dataset, params):
     Path("params.yaml").write_text(params(PARAMS))
     if not Path("prepared").exists():
         small_dataset(folder / "data", train=40, test=4)
-        subprocess.run([sys.executable, "prepare.py"], check=True)
+        Clone(folder).run("python", "prepare.py")
     remove_results()
     return folder
 
@@ -82,7 +62,7 @@ def cache() -> dict:
 def uninterrupted(training, cache) -> dict[str, bytes]:
     """What a training that nothing disturbs writes."""
     if not cache:
-        subprocess.run([sys.executable, "train.py"], check=True)
+        assert train().returncode == 0
         cache.update(results())
         remove_results()
     return cache
@@ -98,14 +78,15 @@ def remove_results() -> None:
 
 
 def train(*runner: str) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, *runner, "train.py"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
+    """Run train.py here, in a fork of the warm process, which signals and limits meet as they do any other."""
+    process = Clone(Path.cwd()).start("python", *runner, "train.py")
+    output, _ = process.communicate()
+    return subprocess.CompletedProcess(process.args, process.returncode, output)
 
 
 @pytest.mark.parametrize("rename", range(1, RENAMES + 1))
 def test_killed_while_saving(uninterrupted, rename):
-    killed = train("-c", KILLED_AT_RENAME, str(rename))
+    killed = train(*KILLED_AT_RENAME, str(rename))
     assert killed.returncode == -signal.SIGKILL, killed.stdout
     assert not Path(RESULTS[0]).exists()
     again = train()
@@ -118,7 +99,7 @@ def test_killed_while_saving(uninterrupted, rename):
 
 def test_killed_in_every_epoch(uninterrupted):
     for _ in range(EPOCHS):
-        killed = train("-c", KILLED_AT_RENAME, "2")  # the first saves the state of one more epoch
+        killed = train(*KILLED_AT_RENAME, "2")  # the first saves the state of one more epoch
         assert killed.returncode == -signal.SIGKILL, killed.stdout
     assert train().returncode == 0
     assert results() == uninterrupted
@@ -127,10 +108,11 @@ def test_killed_in_every_epoch(uninterrupted):
 def test_killed_at_any_moment(uninterrupted):
     moments = random.Random(0)
     for _ in range(6):
-        with subprocess.Popen([sys.executable, "-u", "train.py"], stdout=subprocess.PIPE, text=True) as process:
+        with Clone(Path.cwd(), {"PYTHONUNBUFFERED": "1"}).start("python", "train.py") as process:
             assert any(line.startswith("training ") for line in process.stdout)
             time.sleep(moments.uniform(0, 3))
             process.kill()
+            process.stdout.read()  # to its end: the fork is dead, too
         remove_results()  # of a run that was quicker than its killer
         assert train().returncode == 0
         assert results() == uninterrupted
@@ -139,15 +121,7 @@ def test_killed_at_any_moment(uninterrupted):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_polite_signal_leaves_a_sentence_and_no_partial_output(uninterrupted, number):
-    command = [
-        sys.executable,
-        "-u",
-        "-c",
-        KILLED_AT_RENAME.replace("signal.SIGKILL", str(int(number))),
-        "3",
-        "train.py",
-    ]
-    stopped = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    stopped = train(KILLED_AT_RENAME[0], str(int(number)), "3")
     assert stopped.returncode != 0
     assert "interrupted in epoch 3: the same command goes on from the last whole epoch." in stopped.stdout
     assert "Traceback" not in stopped.stdout
@@ -212,15 +186,13 @@ def test_mutant_without_reseeding_goes_on_with_other_bits(mutate):
     mutate("classifier/training/loop.py", "self.reseed(epoch, step + 1)", "pass")
     train()
     whole = results()
-    train("-c", KILLED_AT_RENAME, "3")
+    train(*KILLED_AT_RENAME, "3")
     train()
     assert results() != whole
 
 
 def test_mutant_without_atomic_rename_leaves_half_a_state(mutate):
     mutate("classifier/files.py", 'path.with_name(f".{path.name}.tmp")', "path")
-    full = subprocess.run(
-        [sys.executable, "-c", KILLED_IN_WRITE, "train.py"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
+    full = train(str(HERE / "killed_in_write.py"))
     assert full.returncode == -signal.SIGXFSZ, full.stdout
     assert "starting afresh" in train().stdout

@@ -1,8 +1,9 @@
-"""scripts/compare.py on real runs: seeds queued as experiments, read back from Git and DVC."""
+"""scripts/compare.py on real runs: seeds tried as experiments, read back from Git and DVC."""
 
 import json
+from pathlib import Path
 
-from tests.clones import Clone, copy_clone
+from tests.clones import Clone, copy_clone, once
 
 import pytest
 
@@ -11,12 +12,19 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def seeds(finished, tmp_path_factory):
-    """A clone with experiments: two seeds of its parameters (with HEAD), two with a class weight."""
-    clone = copy_clone(finished, tmp_path_factory)
-    clone.run("dvc", "exp", "run", "--queue", "-S", "train.seed=1")
-    clone.run("dvc", "exp", "run", "--queue", "-S", "train.seed=0,1", "-S", "+train.class_weights.nine=2.0")
-    clone.run("dvc", "exp", "run", "--run-all")
-    return clone
+    """A clone with experiments, for all tests: two seeds of its parameters (with HEAD), two with a class weight."""
+
+    def build(folder: Path) -> None:
+        clone = copy_clone(finished, folder)
+        for changes in (
+            ["train.seed=1"],
+            ["+train.class_weights.nine=2.0"],
+            ["train.seed=1", "+train.class_weights.nine=2.0"],
+        ):
+            options = [word for change in changes for word in ("--set-param", change)]
+            clone.run("dvc", "exp", "run", "--temp", *options)
+
+    return Clone(once(tmp_path_factory, "seeds", build) / "clone")
 
 
 def compare(clone: Clone, *arguments: str) -> dict:
@@ -69,7 +77,7 @@ def test_git_alone_is_enough_for_the_metrics(seeds, weighted, tmp_path):
 
 
 def test_a_change_of_code_is_a_difference_and_an_uncommitted_result_is_the_workspace(pipeline):
-    pipeline.edit("evaluate.py", "GRID = 32", "GRID = 24")
+    pipeline.edit("evaluate.py", "CROSS_SECTION = 32", "CROSS_SECTION = 24")
     pipeline.run("dvc", "repro")
     report = compare(pipeline, "HEAD", "workspace")
     assert [group["changes"] for group in report["groups"]] == [[], ["evaluate.py changed"]]

@@ -107,8 +107,10 @@ def test_a_stage_fails_without_a_dependency_that_it_reads_unseen(finished, tmp_p
 def test_a_result_that_depends_on_whether_an_undeclared_file_exists_is_noticed(repository, tmp_path):
     script = repository / "evaluate.py"
     text = script.read_text()
-    assert "GRID = 32" in text
-    script.write_text(text.replace("GRID = 32", 'GRID = 32 if __import__("os").path.exists("README.md") else 24'))
+    assert "CROSS_SECTION = 32" in text
+    script.write_text(
+        text.replace("CROSS_SECTION = 32", 'CROSS_SECTION = 32 if __import__("os").path.exists("README.md") else 24')
+    )
     (tmp_path / "alone").mkdir()
     problems = run_alone(repository, Declared.of(repository, "evaluate"), tmp_path / "alone")
     assert "writes plots/predictions.png otherwise than dvc.lock says" in problems

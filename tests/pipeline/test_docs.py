@@ -5,7 +5,7 @@ import os
 import sys
 from pathlib import Path
 
-from tests.clones import ROOT, copy_tree
+from tests.clones import ROOT, Clone, copy_tree
 
 import pytest
 
@@ -19,18 +19,32 @@ def clone(tmp_path, small_dataset):
     """A scratch clone that has this environment, and a home with ~/my-images."""
     if not (Path(sys.prefix) / "ready").exists():
         pytest.skip("the tests do not run in an environment that `make setup` made, which the pages begin with")
-    clone = copy_tree(tmp_path / "clone")
-    (clone.path / ".venv").symlink_to(Path(sys.prefix))
+    clone = Clone(copy_tree(tmp_path / "clone").path, cold=True)
+    link_environment(clone.path / ".venv")
     for source in ("requirements.txt", "scripts/offline_plots.py"):
         os.utime(clone.path / source, (0, 0))  # so that make takes the environment for finished
     small_dataset(tmp_path / "home" / "my-images", train=40, test=10, size=32)
-    clone.environment = {
+    clone.environment |= {
         "HOME": str(tmp_path / "home"),
         "COLUMNS": "120",
         "WANDB_MODE": "offline",
         "PYTEST_ADDOPTS": "--collect-only",  # `make test` runs this very test
     }
     return clone
+
+
+def link_environment(target: Path) -> None:
+    """Link to all of this environment, but for what is forked from the warm process.
+
+    After `source .venv/bin/activate`, which has the real path in it, what is typed starts as usual; stages are forked.
+    """
+    (target / "bin").mkdir(parents=True)
+    warm = os.environ.get("WARM_PROGRAMS")
+    programs = [*(Path(warm).iterdir() if warm else ()), *Path(sys.prefix, "bin").iterdir()]
+    for path in [*programs, *Path(sys.prefix).iterdir()]:
+        link = target / ("bin" if path in programs else "") / path.name
+        if not link.exists():
+            link.symlink_to(path)
 
 
 @pytest.fixture

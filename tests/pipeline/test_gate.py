@@ -26,7 +26,7 @@ MODEL = "models/classifier.safetensors"
 @pytest.fixture
 def change(versions, tmp_path_factory) -> Clone:
     """A branch that is ready to be merged into main, with a remote of its own: a test may spoil both."""
-    clone = copy_clone(versions, tmp_path_factory)
+    clone = copy_clone(versions, tmp_path_factory.mktemp("change"))
     shutil.copytree(versions.path.parent / "remote", remote(clone))
     clone.use_remote(remote(clone))
     return clone

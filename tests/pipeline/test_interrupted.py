@@ -3,9 +3,11 @@
 import os
 import signal
 import subprocess
+import sys
 import time
+from pathlib import Path
 
-from tests.clones import Clone, copy_clone
+from tests.clones import Clone, copy_clone, once
 
 import pytest
 
@@ -27,10 +29,13 @@ def own(own) -> Clone:
 @pytest.fixture(scope="module")
 def undisturbed(finished, tmp_path_factory) -> str:
     """What dvc.lock records of a run with seed 1 that nothing disturbs."""
-    clone = train_longer(copy_clone(finished, tmp_path_factory))
-    clone.edit("params.yaml", "train:\n  seed: 0", "train:\n  seed: 1")
-    clone.run("dvc", "repro")
-    return lock(clone)
+
+    def build(folder: Path) -> None:
+        clone = train_longer(copy_clone(finished, folder))
+        clone.edit("params.yaml", "train:\n  seed: 0", "train:\n  seed: 1")
+        clone.run("dvc", "repro")
+
+    return lock(Clone(once(tmp_path_factory, "undisturbed", build) / "clone"))
 
 
 def lock(clone: Clone) -> str:
@@ -39,7 +44,8 @@ def lock(clone: Clone) -> str:
 
 def stop_after_an_epoch(clone: Clone, *command: str) -> tuple[subprocess.Popen, int]:
     """Start a command that trains; when the first epoch is saved, stop the training. Returns DVC and its PID."""
-    dvc = clone.start(*command)
+    assert command[0] == "dvc"
+    dvc = clone.start(str(Path(sys.executable).with_name("dvc")), *command[1:])  # no fork, to be killed itself
     state = clone.path / ".resume"
     while not list(state.glob("*.safetensors")):
         assert dvc.poll() is None, dvc.stdout.read()

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 from classifier.data.layouts.folders import open_folders
-from tests.clones import ROOT, Clone, copy_tree
+from tests.clones import ROOT, Clone, copy_clone, copy_tree
 
 import nbformat
 import numpy as np
@@ -55,9 +55,9 @@ def write_cifar10(root: Path, images: np.ndarray, labels: list[int]) -> None:
     (folder / "batches.meta").write_bytes(pickle.dumps({b"label_names": [c.encode() for c in CLASSES]}, protocol=2))
 
 
-def test_explore_looks_at_the_data_and_learns_the_digits(finished):
+def test_explore_looks_at_the_data_and_learns_the_digits(pipeline):
     found, _ = execute(
-        finished,
+        pipeline,
         "explore",
         {
             "counts": "counts.to_dict()",
@@ -68,7 +68,7 @@ def test_explore_looks_at_the_data_and_learns_the_digits(finished):
             "val_accuracy": "val_accuracy",
         },
     )
-    splits = json.loads((finished.path / "prepared" / "dataset.json").read_text())["splits"]
+    splits = json.loads((pipeline.path / "prepared" / "dataset.json").read_text())["splits"]
     assert found["counts"] == {split: splits[split]["per_class"] for split in ("train", "val", "test")}
     assert found["copies"] == [0, 0]
     assert found["sizes"] == f"{{(8, 8): {splits['train']['count'] + splits['val']['count']}}}"
@@ -76,7 +76,7 @@ def test_explore_looks_at_the_data_and_learns_the_digits(finished):
     assert found["by_heart"][0] < 0.1
     assert found["by_heart"][1] == 1
     assert found["val_accuracy"] > 0.9
-    assert finished.would_run() == [], "exploring writes nothing"
+    assert pipeline.would_run() == [], "exploring writes nothing"
 
 
 def test_explore_needs_no_results_and_finds_copies_in_cifar(tmp_path):
@@ -108,16 +108,21 @@ def test_explore_reads_parquet(tmp_path, small_dataset):
     clone = copy_tree(tmp_path / "clone")
     folders = small_dataset(tmp_path / "folders", train=30)
     clone.run("python", "scripts/pack.py", str(folders), "data")
-    shutil.copy(ROOT / "scripts" / "digits.yaml", clone.path / "params.yaml")
+    shutil.copy(ROOT / "recipes" / "digits.yaml", clone.path / "params.yaml")
     found, printed = execute(clone, "explore", {"images": "len(images)", "means": "list(means)"})
     assert f"parquet shards, {found['images']} images, 3 classes" in printed
     assert found["images"] == sum(split.count for split in open_folders(folders).splits.values())
     assert found["means"] == ["cat", "dog", "frog"]
 
 
-def test_predictions_agree_with_the_metrics_and_with_both_revisions(versions):
+@pytest.fixture(scope="module")
+def compared(versions, tmp_path_factory) -> Clone:
+    return copy_clone(versions, tmp_path_factory.mktemp("compared"))
+
+
+def test_predictions_agree_with_the_metrics_and_with_both_revisions(compared):
     found, _ = execute(
-        versions,
+        compared,
         "predictions",
         {
             "confusion": "confusion.tolist()",
@@ -131,10 +136,10 @@ def test_predictions_agree_with_the_metrics_and_with_both_revisions(versions):
             "changed": "changed.loc['test.loss'].tolist()",
         },
     )
-    test = json.loads((versions.path / "metrics.json").read_text())["test"]
-    before = json.loads(versions.run("git", "show", "baseline:metrics.json"))["test"]
+    test = json.loads((compared.path / "metrics.json").read_text())["test"]
+    before = json.loads(compared.run("git", "show", "baseline:metrics.json"))["test"]
     confusion = np.array(found["confusion"])
-    now = pd.read_csv(versions.path / "predictions.csv")
+    now = pd.read_csv(compared.path / "predictions.csv")
     assert confusion.trace() / confusion.sum() == pytest.approx(test["accuracy"], abs=1e-5)
     assert confusion.sum() == found["bins"] == len(now)
     shares = confusion.diagonal() / confusion.sum(1)
@@ -146,21 +151,21 @@ def test_predictions_agree_with_the_metrics_and_with_both_revisions(versions):
     assert sorted(found["mistakes"]) == wrong["index"].tolist()
     assert found["changed"] == pytest.approx([before["loss"], test["loss"], test["loss"] - before["loss"]])
 
-    versions.run("dvc", "get", ".", "predictions.csv", "--rev", "baseline", "--out", ".then.tmp", "--force")
-    then = pd.read_csv(versions.path / ".then.tmp")
+    compared.run("dvc", "get", ".", "predictions.csv", "--rev", "baseline", "--out", ".then.tmp", "--force")
+    then = pd.read_csv(compared.path / ".then.tmp")
     was_right, is_right = then["label"] == then["prediction"], now["label"] == now["prediction"]
     assert found["fixed"] == now.loc[is_right & ~was_right, "path"].tolist()
     assert found["broken"] == now.loc[~is_right & was_right, "path"].tolist()
     assert found["fixed"] or found["broken"], "else nothing was compared"
 
 
-def test_predictions_of_a_tag_without_another_to_compare_with(versions):
+def test_predictions_of_a_tag_without_another_to_compare_with(compared):
     found, printed = execute(
-        versions,
+        compared,
         "predictions",
         {"accuracy": "metrics.loc['accuracy', 'test']", "before": "before"},
         {'REVISION = "workspace"': 'REVISION = "baseline"', 'BEFORE = "baseline"': 'BEFORE = "nonesuch"'},
     )
-    before = json.loads(versions.run("git", "show", "baseline:metrics.json"))["test"]
+    before = json.loads(compared.run("git", "show", "baseline:metrics.json"))["test"]
     assert found == {"accuracy": before["accuracy"], "before": None}
     assert "Nothing to compare with: 'nonesuch' is no revision" in printed

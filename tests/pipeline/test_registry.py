@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import sys
 
 from tests.clones import ROOT, Clone, copy_clone
 
@@ -18,8 +17,8 @@ NAME = "cifar-classifier"
 @pytest.fixture(scope="module")
 def published(finished, tmp_path_factory) -> tuple[Clone, str]:
     """A clone whose first version is registered and pushed, and the Git URL it was pushed to."""
-    clone = copy_clone(finished, tmp_path_factory)
     folder = tmp_path_factory.mktemp("published")
+    clone = copy_clone(finished, folder)
     url = str(folder / "repository.git")
     clone.run("dvc", "remote", "modify", "storage", "url", str(folder / "store"))
     clone.commit("A remote that others reach")
@@ -52,13 +51,13 @@ def test_registering_makes_an_annotated_tag_and_gto_lists_it(published):
 def test_the_git_url_is_enough_to_get_the_checkpoint_and_classify_an_image(published, tmp_path, what, rev):
     producer, url = published
     *command, target = what
-    consumer = Clone(tmp_path)
+    consumer = Clone(tmp_path, {"PYTHONPATH": str(ROOT)})
     consumer.run("dvc", *command, url, target, "--rev", rev)
     checkpoint = tmp_path / "classifier.safetensors"
     digest = hashlib.md5(checkpoint.read_bytes(), usedforsecurity=False).hexdigest()
     assert digest == recorded_md5(producer)
     image = next((producer.path / "data" / "test" / "nine").iterdir())
-    answer = consumer.run(sys.executable, str(ROOT / "scripts" / "predict.py"), checkpoint.name, str(image), "--json")
+    answer = consumer.run("python", str(ROOT / "scripts" / "predict.py"), checkpoint.name, str(image), "--json")
     assert json.loads(answer)[0]["path"] == str(image)
     assert [path.name for path in tmp_path.iterdir()] == [checkpoint.name]
 

@@ -23,7 +23,7 @@ BOUND = 60  # seconds, of which a busy machine needs most to start dvc
 
 @pytest.fixture(scope="module")
 def producer(finished, tmp_path_factory) -> Clone:
-    return copy_clone(finished, tmp_path_factory)
+    return copy_clone(finished, tmp_path_factory.mktemp("producer"))
 
 
 def fresh_clone(producer: Clone, path: Path) -> Clone:
@@ -137,6 +137,7 @@ def test_a_read_only_folder_is_named(producer, tmp_path):
     store.mkdir(mode=0o555)
     producer.use_remote(url=str(store))
     obey = []
+    producer = Clone(producer.path, cold=True)  # obeys itself
     if os.geteuid() == 0:
         if not shutil.which("setpriv"):
             pytest.skip("root writes everywhere, and there is no setpriv to take that from it")

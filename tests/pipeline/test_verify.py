@@ -3,8 +3,6 @@
 import hashlib
 import shutil
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 from tests.clones import Clone
@@ -13,18 +11,18 @@ import pytest
 
 pytestmark = pytest.mark.slow
 
-COMMAND = [sys.executable, "scripts/verify.py"]
+COMMAND = ["python", "scripts/verify.py"]
 MODEL = "models/classifier.safetensors"
 
 
 def verify(clone: Clone) -> tuple[int, dict[str, str], str]:
     """Exit status, the verdict on each output and the last line."""
-    done = subprocess.run(COMMAND, cwd=clone.path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    lines = done.stdout.splitlines()
+    process = clone.start(*COMMAND)
+    lines = process.communicate()[0].splitlines()
     header = next((line for line in lines if line.startswith("stage ")), "")
     table = [line for line in lines if line.startswith(("prepare ", "train ", "evaluate "))]
     start = header.find("verdict")
-    return done.returncode, {line.split()[1]: line[start:] for line in table}, lines[-1]
+    return process.returncode, {line.split()[1]: line[start:] for line in table}, lines[-1]
 
 
 def snapshot(folder: Path) -> dict[str, tuple[str, int]]:
@@ -129,9 +127,7 @@ def test_data_that_is_not_in_the_cache_says_how_to_get_it_there(pipeline, tmp_pa
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_verification_leaves_nothing_behind(pipeline, number):
-    with subprocess.Popen(
-        COMMAND, cwd=pipeline.path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    ) as process:
+    with Clone(pipeline.path, cold=True).start(*COMMAND) as process:
         assert any("Running stage 'train'" in line for line in process.stdout)
         assert leftovers(pipeline)
         process.send_signal(number)

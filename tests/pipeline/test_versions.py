@@ -48,8 +48,8 @@ def test_git_alone_is_enough_for_compare(fresh):
     assert cached(fresh) == []
 
 
-def test_the_exact_models_come_back(versions, tmp_path_factory):
-    clone = copy_clone(versions, tmp_path_factory)
+def test_the_exact_models_come_back(versions, tmp_path):
+    clone = copy_clone(versions, tmp_path)
     models = {}
     for tag in (*reversed(TAGS), *reversed(TAGS)):
         clone.run("git", "checkout", "--quiet", tag)
@@ -68,9 +68,9 @@ def test_another_clone_pulls_the_exact_old_model(finished, versions, fresh):
     assert (fresh.path / MODEL).read_bytes() == (finished.path / MODEL).read_bytes()
 
 
-def test_plots_show_both_versions_also_without_a_cache(versions, fresh, tmp_path_factory):
+def test_plots_show_both_versions_also_without_a_cache(versions, fresh, tmp_path):
     fresh.use_remote(versions.path.parent / "remote")
-    for clone in (copy_clone(versions, tmp_path_factory), fresh):
+    for clone in (copy_clone(versions, tmp_path / "own"), fresh):
         _, page, pictures = plots(clone)
         assert pictures == [f"{tag}_plots_{name}.png" for tag in TAGS for name in ("mistakes", "predictions")]
         for title in ("Loss per epoch", "Accuracy per epoch", "share of each class", "what each class is taken for"):

@@ -7,7 +7,7 @@ from typing import get_args, get_type_hints
 
 from classifier.config import STAGES, load_params
 from classifier.errors import InputError
-from classifier.network.models import MODELS
+from classifier.network.models import WIDTHS
 from tests.clones import ROOT, Clone
 
 import pytest
@@ -65,7 +65,7 @@ def another(value, section: str, name: str):
         return value + 1
     if isinstance(value, float):
         return value / 2 + 0.01
-    choices = get_args(get_type_hints(STAGES[section])[name]) or MODELS
+    choices = get_args(get_type_hints(STAGES[section])[name]) or WIDTHS
     return next(choice for choice in choices if choice != value)
 
 

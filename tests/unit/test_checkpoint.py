@@ -1,28 +1,31 @@
 """The checkpoint: what is saved is what is loaded, and nothing else is."""
 
+import lzma
 import pickle
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from classifier.errors import InputError
 from classifier.network.checkpoint import Metadata, load_checkpoint, require_same_classes, save_checkpoint
-from classifier.network.models import build_model
-from tests.conftest import ROOT
+from classifier.network.predictor import Predictor
+from classifier.network.preprocessing import Preprocessing
+from tests.conftest import ROOT, small
 
+import numpy as np
 import pytest
 import safetensors.torch
 import torch
 
-METADATA = Metadata(
-    "airbench_small", ["Kätzchen", "dog", "frog"], 16, [0.5, 0.25, 0.125], [0.1, 0.2, 0.3], {"threads": 2}
-)
+PREPROCESSING = Preprocessing(16, "crop", 16, "bilinear", (0.5, 0.25, 0.125), (0.1, 0.2, 0.3))
+METADATA = Metadata("airbench_small", ["Kätzchen", "dog", "frog"], PREPROCESSING, {"threads": 2})
 
 
 @pytest.fixture(scope="module")
 def model():
     torch.manual_seed(0)
-    return build_model("airbench_small", 3, 16).eval()
+    return small("airbench_small", 3, 16).module.eval()
 
 
 @pytest.fixture
@@ -43,7 +46,29 @@ def test_a_loaded_network_gives_the_same_logits_and_metadata(checkpoint, model):
     with torch.no_grad():
         assert torch.equal(loaded(images), model(images))
     assert metadata == METADATA
-    assert not loaded.training
+    assert not loaded.module.training
+
+
+# What the first format's own code answered for four images, with a checkpoint that it wrote.
+OLD_ANSWERS = [
+    [0.055105, 0.477646, 0.467249],
+    [0.068203, 0.162828, 0.768969],
+    [0.438128, 0.431837, 0.130035],
+    [0.1276, 0.315442, 0.556958],
+]
+
+
+def test_a_checkpoint_of_the_first_format_answers_as_it_did(tmp_path, monkeypatch):
+    monkeypatch.setenv("DEVICE", "cpu")
+    old, new = tmp_path / "old.safetensors", tmp_path / "new.safetensors"
+    old.write_bytes(lzma.decompress((ROOT / "tests" / "data" / "checkpoint-format-1.safetensors.xz").read_bytes()))
+    images = np.random.default_rng(0).integers(0, 256, (4, 3, 16, 16), dtype=np.uint8)
+    predictor = Predictor(old, precision="fp32")
+    assert predictor.metadata == replace(METADATA, classes=["cat", "dog", "frog"])
+    answers = predictor(images)
+    assert answers == pytest.approx(np.array(OLD_ANSWERS), abs=1e-5)  # another processor rounds differently
+    save_checkpoint(new, predictor.network.module.state_dict(), predictor.metadata)
+    assert np.array_equal(Predictor(new, precision="fp32")(images), answers)
 
 
 def test_saving_twice_gives_the_same_bytes(checkpoint, model):
@@ -58,7 +83,7 @@ def test_saving_in_another_process_gives_the_same_bytes(checkpoint, tmp_path):
         "import sys; from pathlib import Path\n"
         "from classifier.network.checkpoint import load_checkpoint, save_checkpoint\n"
         "model, metadata = load_checkpoint(sys.argv[1])\n"
-        "save_checkpoint(Path(sys.argv[2]), model.state_dict(), metadata)\n"
+        "save_checkpoint(Path(sys.argv[2]), model.module.state_dict(), metadata)\n"
     )
     again = tmp_path / "again.safetensors"
     subprocess.run([sys.executable, "-c", code, checkpoint, again], cwd=ROOT, check=True)
@@ -133,20 +158,29 @@ def test_another_safetensors_file_is_refused(tmp_path):
 
 
 def test_weights_of_another_network_than_named_are_refused(checkpoint, model):
-    other = Metadata("airbench", METADATA.classes, 16, METADATA.mean, METADATA.std, {})
+    other = replace(METADATA, model="airbench")
     save_checkpoint(checkpoint, model.state_dict(), other)
     assert "does not describe its own weights" in refused(checkpoint)
 
 
 def test_a_number_of_classes_that_does_not_fit_the_weights_is_refused(checkpoint, model):
-    other = Metadata("airbench_small", ["cat", "dog"], 16, METADATA.mean, METADATA.std, {})
+    other = replace(METADATA, classes=["cat", "dog"])
     save_checkpoint(checkpoint, model.state_dict(), other)
     assert "does not describe its own weights" in refused(checkpoint)
 
 
-@pytest.mark.parametrize("metadata", [{"model": "exec"}, {"image_size": "large"}, {"image_size": -1}, {"classes": 3}])
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {"model": "exec"},
+        {"preprocessing": replace(PREPROCESSING, crop="large")},
+        {"preprocessing": replace(PREPROCESSING, crop=-1)},
+        {"preprocessing": replace(PREPROCESSING, mean=[0.5])},
+        {"classes": 3},
+    ],
+)
 def test_metadata_that_makes_no_sense_is_refused(checkpoint, model, metadata):
-    save_checkpoint(checkpoint, model.state_dict(), Metadata(**(vars(METADATA) | metadata)))
+    save_checkpoint(checkpoint, model.state_dict(), replace(METADATA, **metadata))
     assert refused(checkpoint)
 
 

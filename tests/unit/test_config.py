@@ -1,7 +1,10 @@
 """params.yaml: what is refused, and what the message says."""
 
+from dataclasses import dataclass
+
 from classifier.config import load_params
 from classifier.errors import InputError
+from classifier.schema import validate
 
 import pytest
 
@@ -187,3 +190,28 @@ def test_a_class_may_have_a_name_that_old_yaml_reads_as_a_boolean(workspace, par
 def test_augment_arguments_may_be_left_out(workspace, params):
     (workspace / "params.yaml").write_text(params({"train.augment": {"RandomHorizontalFlip": None}}))
     assert load_params("train").augment == {"RandomHorizontalFlip": {}}
+
+
+def test_a_truth_value_is_true_or_false_and_nothing_else():
+    @dataclass
+    class Switches:
+        compile: bool
+
+    found = []
+    assert [validate({"compile": value}, Switches, "train", found) for value in (True, False)] == [
+        {"compile": True},
+        {"compile": False},
+    ]
+    assert found == []
+    for value in (1, "true", None, {}):
+        validate({"compile": value}, Switches, "train", found)
+    assert found == [f"train.compile: must be true or false, not {value!r}" for value in (1, "true", None, {})]
+
+
+def test_a_type_that_the_schema_does_not_know_is_an_error_of_the_program():
+    @dataclass
+    class Odd:
+        sizes: tuple[int, int]
+
+    with pytest.raises(TypeError, match=r"Odd\.sizes.*tuple\[int, int\]"):
+        validate({"sizes": [1, 2]}, Odd, "train", [])

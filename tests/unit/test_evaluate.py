@@ -7,10 +7,10 @@ from pathlib import Path
 import evaluate
 import prepare
 import train
-from classifier.data.prepared import load_description, load_split
+from classifier.data.prepared import load_description, map_split
 from classifier.errors import InputError
-from classifier.network.checkpoint import PATH
 from classifier.network.predictor import Predictor
+from classifier.paths import CHECKPOINT
 from classifier.results.plots import image_grid
 from classifier.results.predictions import load_predictions, require_prepared, require_same_model
 
@@ -99,7 +99,7 @@ def test_mutant_without_the_check_of_classes_measures_the_wrong_ones(trained, mo
 def test_a_checkpoint_of_another_image_size_is_refused(trained, params):
     Path("params.yaml").write_text(params({"prepare.image_size": 20}))
     prepare.main()
-    with pytest.raises(InputError, match="trained on 16-pixel images, prepared/ holds 20-pixel"):
+    with pytest.raises(InputError, match=r"trained on 16-pixel images \(crop\), prepared/ holds 20-pixel"):
         evaluate.main()
 
 
@@ -141,14 +141,14 @@ def test_class_names_are_drawn_as_they_are():
 
 def test_the_results_of_one_model_are_never_shown_for_another(trained, params):
     evaluate.main()
-    predictions, images = load_predictions(), load_split("test", load_description())[0].numpy()
-    require_same_model(predictions, images, CLASSES, Predictor(PATH))
+    predictions, images = load_predictions(), map_split("test", load_description()).images
+    require_same_model(predictions, images, CLASSES, Predictor(CHECKPOINT))
     with pytest.raises(InputError, match=r"predictions\.csv is not what models/classifier\.safetensors says"):
-        require_same_model(predictions, images[::-1], CLASSES, Predictor(PATH))
+        require_same_model(predictions, images[::-1], CLASSES, Predictor(CHECKPOINT))
     Path("params.yaml").write_text(params({"train.seed": 1}))
     train.main()
     with pytest.raises(InputError, match="run `dvc repro`"):
-        require_same_model(predictions, images, CLASSES, Predictor(PATH))
+        require_same_model(predictions, images, CLASSES, Predictor(CHECKPOINT))
 
 
 def test_predictions_for_other_images_than_those_prepared_are_noticed(trained, params):

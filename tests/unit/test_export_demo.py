@@ -9,11 +9,9 @@ import tarfile
 from pathlib import Path
 
 from classifier.errors import InputError
-from classifier.network import export
-from classifier.network.checkpoint import Metadata
-from classifier.network.export import fetch_runtime, pack, round_weights, to_onnx
-from classifier.network.inference import Normalize
-from classifier.network.models import build_model
+from classifier.network.export import round_weights, to_onnx
+from classifier.network.network import Network
+from tests.conftest import small
 
 import export_demo
 import numpy as np
@@ -25,23 +23,18 @@ from torch import nn
 IMAGES = torch.randint(0, 256, (4, 3, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
 
 
-def metadata(model: str) -> Metadata:
-    return Metadata(model, ["cat", "dog", "frog"], 16, [0.5, 0.4, 0.3], [0.2, 0.3, 0.4])
-
-
-def network(name: str) -> nn.Module:
+def network(name: str) -> Network:
     torch.manual_seed(0)
-    model = build_model(name, 3, 16).eval()
+    model = small(name, 3, 16).eval()
     with torch.no_grad():
-        for p in model.parameters():  # not the zeros and ones that networks start from
+        for p in model.module.parameters():  # not the zeros and ones that networks start from
             p.add_(0.01 * torch.randn_like(p))
     return model
 
 
-def probabilities(model: nn.Module) -> np.ndarray:
-    normalize = Normalize(metadata("").mean, metadata("").std, torch.device("cpu"))
+def probabilities(model: Network) -> np.ndarray:
     with torch.inference_mode():
-        return model(normalize(IMAGES)).softmax(1).numpy()
+        return model(model.normalize(IMAGES)).softmax(1).numpy()
 
 
 @pytest.mark.slow  # PyTorch's exporter takes seconds
@@ -49,18 +42,18 @@ def probabilities(model: nn.Module) -> np.ndarray:
 def test_the_onnx_model_answers_as_the_network_does_and_takes_two_bytes_a_weight(name):
     reference = pytest.importorskip("onnx.reference")
     model = round_weights(network(name))
-    exported = to_onnx(model, metadata(name))
+    exported = to_onnx(model, name)
     session = reference.ReferenceEvaluator(exported)
     answers = [session.run(None, {session.input_names[0]: image[None].numpy()})[0][0] for image in IMAGES]
     assert np.allclose(answers, probabilities(model), atol=1e-5)
-    weights = sum(p.numel() for p in model.parameters())
+    weights = sum(p.numel() for p in model.module.parameters())
     assert len(exported) < 2.2 * weights + 100_000
 
 
 @pytest.mark.slow
 def test_weights_that_sixteen_bits_do_not_hold_are_exported_in_full():
     model = network("airbench_small")
-    assert len(to_onnx(model, metadata("airbench_small"))) > 4 * sum(p.numel() for p in model.parameters())
+    assert len(to_onnx(model, "airbench_small")) > 4 * sum(p.numel() for p in model.module.parameters())
 
 
 @pytest.mark.slow
@@ -70,7 +63,7 @@ def test_a_network_that_onnx_cannot_express_is_refused_by_name():
             return x.flatten(1)[:, :3] if x.sum() > 0 else x.flatten(1)[:, 3:6]
 
     with pytest.raises(InputError, match="the network restless cannot be exported to ONNX: "):
-        to_onnx(Restless(), metadata("restless"))
+        to_onnx(Network(Restless(), nn.Identity(), network("airbench_small").preprocessing), "restless")
 
 
 def test_rounding_leaves_the_model_itself_as_it_was():
@@ -83,16 +76,16 @@ def test_rounding_leaves_the_model_itself_as_it_was():
 
 def test_short_weights_are_used_where_the_answers_stay_the_same(capsys):
     model = network("airbench_small")
-    assert export_demo.choose_weights(model, metadata("airbench_small"), IMAGES) is not model
+    assert export_demo.choose_weights(model, IMAGES.numpy()) is not model
     assert "they are used" in capsys.readouterr().out
 
 
 def test_weights_too_large_for_sixteen_bits_are_kept(capsys):
     model = network("airbench_small")
     with torch.no_grad():
-        model.groups[0].conv2.weight.mul_(1e6)  # the norm behind it makes up for that
-        model.groups[0].norm2.running_var.mul_(1e12)
-    assert export_demo.choose_weights(model, metadata("airbench_small"), IMAGES) is model
+        model.module.groups[0].conv2.weight.mul_(1e6)  # the norm behind it makes up for that
+        model.module.groups[0].norm2.running_var.mul_(1e12)
+    assert export_demo.choose_weights(model, IMAGES.numpy()) is model
     assert "those of 32 bits are kept" in capsys.readouterr().out
 
 
@@ -137,8 +130,8 @@ def test_text_cannot_leave_the_script_that_it_stands_in():
 
 def test_packing_is_reversible_and_repeats_itself():
     data = b"weights" * 1000
-    assert gzip.decompress(base64.b64decode(pack(data))) == data
-    assert pack(data) == pack(data)
+    assert gzip.decompress(base64.b64decode(export_demo.compress(data))) == data
+    assert export_demo.compress(data) == export_demo.compress(data)
 
 
 # Fetching the runtime, with a program in npm's place.
@@ -148,13 +141,13 @@ def test_packing_is_reversible_and_repeats_itself():
 def npm(workspace, monkeypatch):
     """A function that puts a shell script in npm's place; "$4" is the folder that it must write to."""
     monkeypatch.setenv("PATH", "/usr/bin:/bin")
-    monkeypatch.setattr(export.shutil, "which", lambda name: None)
+    monkeypatch.setattr(export_demo.shutil, "which", lambda name: None)
 
     def install(script):
         path = workspace / "npm"
         path.write_text(f"#!/bin/sh\n{script}\n")
         path.chmod(0o755)
-        monkeypatch.setattr(export.shutil, "which", lambda name: str(path))
+        monkeypatch.setattr(export_demo.shutil, "which", lambda name: str(path))
 
     return install
 
@@ -162,7 +155,7 @@ def npm(workspace, monkeypatch):
 def archive(path: Path) -> Path:
     """A package with the two files that are needed."""
     with tarfile.open(path, "w:gz") as tar:
-        for key, name in export.RUNTIME_FILES.items():
+        for key, name in export_demo.RUNTIME_FILES.items():
             member = tarfile.TarInfo(f"package/dist/{name}")
             member.size = len(key)
             tar.addfile(member, io.BytesIO(key.encode()))
@@ -172,39 +165,39 @@ def archive(path: Path) -> Path:
 def test_the_runtime_is_fetched_once_and_checked(npm, workspace, monkeypatch):
     package = archive(workspace / "package.tgz")
     digest = base64.b64encode(hashlib.sha512(package.read_bytes()).digest()).decode()
-    monkeypatch.setattr(export, "INTEGRITY", f"sha512-{digest}")
-    npm(f'echo x >> {workspace}/calls; cp {package} "$4/{export.RUNTIME.replace("@", "-")}.tgz"')
-    assert fetch_runtime() == {"script": b"script", "wasm": b"wasm"}
-    assert fetch_runtime() == {"script": b"script", "wasm": b"wasm"}
+    monkeypatch.setattr(export_demo, "INTEGRITY", f"sha512-{digest}")
+    npm(f'echo x >> {workspace}/calls; cp {package} "$4/{export_demo.RUNTIME.replace("@", "-")}.tgz"')
+    assert export_demo.fetch_runtime() == {"script": b"script", "wasm": b"wasm"}
+    assert export_demo.fetch_runtime() == {"script": b"script", "wasm": b"wasm"}
     assert (workspace / "calls").read_text() == "x\n"
     assert len(list(Path(".cache").iterdir())) == 1
 
 
 def test_another_package_than_the_published_one_is_refused(npm, workspace):
     package = archive(workspace / "package.tgz")
-    npm(f'cp {package} "$4/{export.RUNTIME.replace("@", "-")}.tgz"')
+    npm(f'cp {package} "$4/{export_demo.RUNTIME.replace("@", "-")}.tgz"')
     with pytest.raises(InputError, match=r"is not onnxruntime-web@.* as it was published: remove it"):
-        fetch_runtime()
+        export_demo.fetch_runtime()
 
 
 def test_without_npm_the_message_says_what_to_install(npm):
     with pytest.raises(InputError, match=r"npm not found.*install Node\.js"):
-        fetch_runtime()
+        export_demo.fetch_runtime()
 
 
 def test_without_a_network_the_message_is_one_line_with_npms_reason(npm):
     npm("echo npm error code ENOTFOUND >&2; echo npm error A complete log of this run: x.log >&2; exit 1")
     with pytest.raises(InputError) as error:
-        fetch_runtime()
+        export_demo.fetch_runtime()
     assert str(error.value).endswith("(is there a network?): code ENOTFOUND")
     assert list(Path(".cache").iterdir()) == []
 
 
 def test_an_npm_that_never_answers_is_given_up(npm, monkeypatch):
-    monkeypatch.setattr(export, "TIMEOUT", 0.2)
+    monkeypatch.setattr(export_demo, "TIMEOUT", 0.2)
     npm("exec sleep 30")
     with pytest.raises(InputError, match="did not fetch"):
-        fetch_runtime()
+        export_demo.fetch_runtime()
 
 
 @pytest.mark.parametrize("count", ["-1", "100000"])

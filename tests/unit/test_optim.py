@@ -1,8 +1,9 @@
 """Optimizers and learning-rate schedules."""
 
 from classifier.config import load_params
-from classifier.network.models import build_model
-from classifier.training.optim import Muon, build_optimizers, lr_factor, orthogonalize
+from classifier.training import optim
+from classifier.training.optim import Muon, build_optimizers, find_matrices, lr_factor, orthogonalize
+from tests.conftest import small
 
 import pytest
 import torch
@@ -53,29 +54,40 @@ def test_a_muon_step_moves_against_the_gradient_by_the_learning_rate():
     assert torch.allclose(moved, -0.5 * orthogonalize(weight.grad.flatten(1)), atol=1e-5)
 
 
+@pytest.mark.parametrize("native", [True, False])
+def test_matrices_are_orthogonalised_in_bf16_only_where_the_hardware_has_it(monkeypatch, native):
+    monkeypatch.setattr(optim, "has_bf16", lambda device: native)
+    matrix = draw(24, 40)
+    result = orthogonalize(matrix)
+    assert torch.equal(result, result.bfloat16().float()) == native
+    assert result.dtype == torch.float32
+    singular = torch.linalg.svdvals(result)
+    assert 0.6 < singular.min() <= singular.max() < 1.3
+
+
 @pytest.mark.parametrize("optimizer", ["muon", "sgd", "adamw"])
 @pytest.mark.parametrize("model", ["airbench_small", "mobilenet_v3_small"])
 def test_every_trainable_parameter_is_moved_by_exactly_one_optimizer(train_params, optimizer, model):
-    network = build_model(model, 3, 32)
+    network = small(model, 3, 32)
     optimizers = build_optimizers(network, train_params({"train.optimizer": optimizer}))
     held = [id(p) for o in optimizers for group in o.param_groups for p in group["params"]]
-    assert sorted(held) == sorted(id(p) for p in network.parameters() if p.requires_grad)
+    assert sorted(held) == sorted(id(p) for p in network.module.parameters() if p.requires_grad)
 
 
 @pytest.mark.parametrize("optimizer", ["muon", "sgd", "adamw"])
 def test_a_step_changes_the_trainable_parameters_and_no_others(train_params, optimizer):
     torch.manual_seed(0)
-    network = build_model("airbench_small", 3, 16)
-    before = {name: p.detach().clone() for name, p in network.named_parameters()}
+    network = small("airbench_small", 3, 16)
+    before = {name: p.detach().clone() for name, p in network.module.named_parameters()}
     nn.functional.cross_entropy(network(draw(4, 3, 16, 16)), torch.tensor([0, 1, 2, 0])).backward()
     for o in build_optimizers(network, train_params({"train.optimizer": optimizer})):
         o.step()
-    for name, p in network.named_parameters():
+    for name, p in network.module.named_parameters():
         assert torch.equal(p, before[name]) != p.requires_grad, name
 
 
 def test_muon_leaves_the_head_and_the_biases_to_adamw(train_params):
-    network = build_model("airbench_small", 3, 16)
+    network = small("airbench_small", 3, 16)
     muon, adamw = build_optimizers(network, train_params({"train.optimizer": "muon", "train.aux_lr": 0.03}))
     assert isinstance(muon, Muon)
     assert all(p.ndim == 4 for p in muon.param_groups[0]["params"])
@@ -85,12 +97,30 @@ def test_muon_leaves_the_head_and_the_biases_to_adamw(train_params):
 
 @pytest.mark.parametrize("optimizer", ["muon", "sgd", "adamw"])
 def test_biases_and_norms_do_not_decay(train_params, optimizer):
-    network = build_model("mobilenet_v3_small", 3, 32)
+    network = small("mobilenet_v3_small", 3, 32)
     changes = {"train.optimizer": optimizer, "train.weight_decay": 0.1}
     for o in build_optimizers(network, train_params(changes)):
         for group in o.param_groups:
             if not isinstance(o, Muon):
                 assert group["weight_decay"] == (0.1 if group["params"][0].ndim > 1 else 0)
+
+
+@pytest.mark.parametrize("optimizer", ["muon", "sgd"])
+def test_tables_of_biases_are_no_matrices(train_params, optimizer):
+    network = small("swin_t", 3, 32)
+    tables = {p for name, p in network.module.named_parameters() if name.endswith("relative_position_bias_table")}
+    assert {p.ndim for p in tables} == {2}
+    for o in build_optimizers(network, train_params({"train.optimizer": optimizer, "train.weight_decay": 0.1})):
+        for group in o.param_groups:
+            if isinstance(o, Muon) or group["weight_decay"]:
+                assert not tables & set(group["params"])
+
+
+def test_the_fused_weights_of_attention_are_matrices():
+    module = small("vit_b_32", 3, 32).module
+    attention = module.encoder.layers[0].self_attention
+    assert {attention.in_proj_weight, attention.out_proj.weight, module.conv_proj.weight} <= find_matrices(module)
+    assert not {module.class_token, module.encoder.pos_embedding, attention.in_proj_bias} & find_matrices(module)
 
 
 @pytest.mark.parametrize(

@@ -1,22 +1,15 @@
 """The parts of notebooks/page.py, without a browser; tests/browser has the rest."""
 
-import sys
-
 from classifier.errors import InputError
 from classifier.results.predictions import parse_predictions
-from tests.conftest import ROOT
+from notebooks import markup, page
+from notebooks.results import Results
 
 import ipywidgets as widgets
 import numpy as np
 import pandas as pd
 import pytest
 from ipywidgets.widgets.widget import _instances
-
-sys.path.insert(0, str(ROOT / "notebooks"))
-
-import markup
-import page
-from results import Results
 
 NASTY = "<script>alert(1)</script>"
 

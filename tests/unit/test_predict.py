@@ -197,9 +197,13 @@ def test_nothing_but_bad_images_is_an_empty_list(ask, capsys):
 
 def test_many_images_are_held_in_memory_a_batch_at_a_time(answers, monkeypatch):
     held, predict_logits = [], predictor.predict_logits
-    monkeypatch.setattr(
-        predictor, "predict_logits", lambda m, x, *rest: held.append(len(x)) or predict_logits(m, x, *rest)
-    )
+
+    def note(network, batches, *rest):
+        batches = list(batches)
+        held.append(sum(map(len, batches)))
+        return predict_logits(network, batches, *rest)
+
+    monkeypatch.setattr(predictor, "predict_logits", note)
     expected = answers("data/test")
     monkeypatch.setattr(predict, "BATCH_SIZE", 5)
     found = answers("data/test")

@@ -3,8 +3,19 @@
 from pathlib import Path
 
 from classifier.errors import InputError
-from classifier.results.predictions import class_names, count_right, is_right, load_predictions, mistakes
+from classifier.results.predictions import (
+    class_names,
+    count_right,
+    is_right,
+    load_predictions,
+    make_predictions,
+    mistakes,
+    worst_mistakes,
+    write_predictions,
+)
 
+import numpy as np
+import pandas as pd
 import pytest
 
 TABLE = """index,path,label,prediction,confidence,07,nan
@@ -42,6 +53,24 @@ def test_mistakes_are_counted_by_what_is_taken_for_what(answers):
     assert mistakes(answers).to_numpy().tolist() == [["07", "nan", 2], ["nan", "07", 1]]
 
 
+def test_the_worst_mistakes_are_the_most_confident_and_of_equals_the_first(answers):
+    assert worst_mistakes(answers)["index"].tolist() == [1, 3, 4]
+    assert worst_mistakes(answers[::-1].assign(confidence=0.5))["index"].tolist() == [1, 3, 4]
+    assert len(worst_mistakes(pd.concat([answers] * 20))) == 32
+
+
+def test_what_is_written_is_read_as_it_was(workspace):
+    Path("prepared").mkdir()
+    Path("prepared/images.csv").write_text("split,index,path,class,sha256\ntrain,0,x,b,0\ntest,0,y,b,0\ntest,1,z,a,0\n")
+    probabilities = np.array([[0.3, 0.7], [0.1234567, 0.8765433]])
+    table = make_predictions(probabilities, np.array([1, 0]), ["a", "b"])
+    write_predictions(table)
+    assert Path("predictions.csv").read_text().splitlines()[2] == "1,z,a,b,0.876543,0.123457,0.876543"
+    pd.testing.assert_frame_equal(load_predictions(), table, check_dtype=False)
+    with pytest.raises(InputError, match=r"images\.csv lists 2 test images, not 1"):
+        make_predictions(probabilities[:1], np.array([1]), ["a", "b"])
+
+
 def test_a_class_may_be_called_right(workspace):
     Path("predictions.csv").write_text(
         "index,path,label,prediction,confidence,left,right\n0,a,left,right,1,0,1\n1,b,right,right,1,0,1\n"
@@ -49,7 +78,16 @@ def test_a_class_may_be_called_right(workspace):
     assert count_right(load_predictions())["recall"].tolist() == [0, 1]
 
 
-@pytest.mark.parametrize("text", ["", "a,b\n1,2\n", "index,path,label,prediction,confidence,cat\n", "\0\0"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "a,b\n1,2\n",
+        "index,path,label,note,prediction,confidence,cat\n0,a,cat,1,cat,1,1\n",
+        "index,path,label,prediction,confidence,cat\n",
+        "\0\0",
+    ],
+)
 def test_another_table_is_refused(workspace, text):
     Path("predictions.csv").write_text(text)
     with pytest.raises(InputError, match=r"predictions\.csv is not what evaluate\.py writes.*dvc repro"):

@@ -363,6 +363,12 @@ def test_a_dataset_of_one_class_is_refused(small_dataset, run_prepare):
         run_prepare()
 
 
+def test_without_augmentation_nothing_slow_is_imported():
+    program = "import prepare, sys; print({'torch', 'sklearn', 'scipy', 'matplotlib'} & sys.modules.keys())"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout == "set()\n"
+
+
 @pytest.mark.parametrize("script", ["prepare.py", "train.py", "evaluate.py", "scripts/pack.py", "scripts/reweight.py"])
 def test_python_without_the_packages_is_told_to_activate_the_environment(script):
     done = subprocess.run([sys.executable, "-S", "-s", script], cwd=ROOT, capture_output=True, text=True)

@@ -19,11 +19,12 @@ import train
 from classifier.errors import InputError
 from classifier.network import sources
 from classifier.network.checkpoint import Metadata, load_checkpoint, save_checkpoint
-from classifier.network.models import build_model, head_of
 from classifier.network.preprocessing import Preprocessing
-from classifier.network.pretrained import PATH, Pretrained, read_weights, take_over, write_weights
+from classifier.network.pretrained import Pretrained, read_weights, take_over, write_weights
 from classifier.network.sources import PACKAGES, fetch
+from classifier.paths import CHECKPOINT, WEIGHTS
 from tests.conftest import ROOT
+from tests.conftest import small as build
 from tests.pipeline.remotes import closed_port, silent_port
 from tests.weights_servers import Served, serve
 
@@ -81,13 +82,13 @@ def test_without_weights_the_file_is_what_torch_would_write_and_torch_is_not_imp
     (workspace / "params.yaml").write_text(params({"train.pretrained": "none"}))
     code = (
         "import sys, get_weights; from classifier.tensors import read_tensors; get_weights.main()\n"
-        f"print(read_tensors('{PATH}', 'weights')); assert 'torch' not in sys.modules, 'torch was imported'"
+        f"print(read_tensors('{WEIGHTS}', 'weights')); assert 'torch' not in sys.modules, 'torch was imported'"
     )
     environment = os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'scripts'}"}
     done = subprocess.run([sys.executable, "-c", code], env=environment, check=True, stdout=subprocess.PIPE, text=True)
     assert done.stdout == "({}, {'format': '1', 'setting': 'none'})\n"
-    metadata = json.loads(PATH.read_bytes()[8:])["__metadata__"]
-    assert PATH.read_bytes() == safetensors.torch.save({}, metadata)
+    metadata = json.loads(WEIGHTS.read_bytes()[8:])["__metadata__"]
+    assert WEIGHTS.read_bytes() == safetensors.torch.save({}, metadata)
 
 
 def test_what_is_read_is_what_was_written(tmp_path):
@@ -135,40 +136,37 @@ def test_weights_that_were_not_fetched_or_are_damaged_are_refused(tmp_path):
 
 @pytest.mark.parametrize("name", ["airbench_small", SMALL, "squeezenet1_1", "timm/test_resnet", "timm/test_vit"])
 @pytest.mark.parametrize("num_classes", [5, 10])
-def test_the_body_is_taken_over_and_the_head_stays_as_it_is(name, num_classes):
+def test_the_body_is_taken_over_and_the_head_starts_from_zeros(name, num_classes):
     size = 160 if name == "timm/test_vit" else 64
-    weights = pretrained(drawn(build_model(name, 10, size)), name)
-    model = build_model(name, num_classes, size)
-    before = {key: tensor.clone() for key, tensor in model.state_dict().items()}
-    count = take_over(model, head_of(model), weights)
-    head = {key for key, tensor in before.items() if torch.equal(model.state_dict()[key], tensor)}
-    head = {key for key in head if not key.endswith("num_batches_tracked")}
-    assert head == {key for key in head if before[key].shape[0] == num_classes}
-    assert 1 <= len(head) <= 2
-    body = {key for key in before if not key.endswith("num_batches_tracked")} - head
-    assert count == len(body)
-    assert all(torch.equal(model.state_dict()[key], weights.tensors[key]) for key in body)
+    weights = pretrained(drawn(build(name, 10, size).module), name)
+    network = build(name, num_classes, size)
+    count = take_over(network, weights)
+    state = {k: tensor for k, tensor in network.module.state_dict().items() if not k.endswith("num_batches_tracked")}
+    head = {key for key, tensor in state.items() if not tensor.any()}
+    assert [state[key].shape[0] for key in head] == [num_classes] * len(network.head.state_dict())
+    assert count == len(state) - len(head)
+    assert all(torch.equal(state[key], weights.tensors[key]) for key in state.keys() - head)
 
 
 def test_what_the_network_has_no_place_for_and_counters_do_not_matter():
-    model = build_model(SMALL, 3, 64)
-    tensors = {k: t for k, t in drawn(model).items() if not k.endswith("num_batches_tracked")}
-    assert take_over(model, head_of(model), pretrained(tensors | {"aux.weight": torch.zeros(3)}, SMALL)) > 100
+    model = build(SMALL, 3, 64)
+    tensors = {k: t for k, t in drawn(model.module).items() if not k.endswith("num_batches_tracked")}
+    assert take_over(model, pretrained(tensors | {"aux.weight": torch.zeros(3)}, SMALL)) > 100
 
 
 def test_weights_of_another_network_are_refused_with_counts():
-    model = build_model("airbench_small", 3, 16)
+    model = build("airbench_small", 3, 16)
     with pytest.raises(InputError, match=r"\d+ of the (\d+) tensors before its head are missing, whiten.weight first"):
-        take_over(model, head_of(model), pretrained(drawn(build_model(SMALL, 3, 64))))
+        take_over(model, pretrained(drawn(build(SMALL, 3, 64).module)))
 
 
 def test_weights_for_another_image_size_are_refused_with_the_shapes_and_the_size():
-    model = build_model("timm/test_vit", 3, 96)
-    weights = pretrained(drawn(build_model("timm/test_vit", 3, 160)), "timm/test_vit")
-    before = drawn(model)
+    model = build("timm/test_vit", 3, 96)
+    weights = pretrained(drawn(build("timm/test_vit", 3, 160).module), "timm/test_vit")
+    before = drawn(model.module)
     with pytest.raises(InputError, match=r"1 of \d+ have another shape: pos_embed is \[1, .+for images of 32 pixels"):
-        take_over(model, head_of(model), weights)
-    assert drawn(model).keys() == before.keys()
+        take_over(model, weights)
+    assert drawn(model.module).keys() == before.keys()
 
 
 # torchvision
@@ -417,8 +415,8 @@ def package():
 
 @pytest.mark.parametrize(("photograph", "answer"), [("china.jpg", 698), ("flower.jpg", 985)])  # palace, daisy
 def test_the_weights_of_the_package_recognise_photographs(package, photograph, answer):
-    network = build_model(LITE0, 1000, 224)
-    network.load_state_dict(package.tensors, strict=False)
+    network = build(LITE0, 1000, 224)
+    network.module.load_state_dict(package.tensors, strict=False)
     size, crop = package.preprocessing.size, package.preprocessing.crop
     resize = transforms.Resize(size, transforms.InterpolationMode.BICUBIC)
     normalize = transforms.Normalize(package.preprocessing.mean, package.preprocessing.std)
@@ -484,15 +482,15 @@ def test_a_safetensors_file_is_read(tmp_path, small):
 
 @pytest.fixture
 def checkpoint(tmp_path):
-    model = build_model("airbench_small", 4, 16)
-    metadata = Metadata("airbench_small", list("abcd"), 16, [0.1, 0.2, 0.3], [0.4, 0.5, 0.6])
-    save_checkpoint(tmp_path / "base.safetensors", model.state_dict(), metadata)
+    model = build("airbench_small", 4, 16)
+    metadata = Metadata("airbench_small", list("abcd"), model.preprocessing)
+    save_checkpoint(tmp_path / "base.safetensors", model.module.state_dict(), metadata)
     return tmp_path / "base.safetensors"
 
 
 def test_a_checkpoint_of_this_project_brings_its_preprocessing(checkpoint):
     weights = fetch("airbench_small", setting_of(checkpoint))
-    assert weights.preprocessing == Preprocessing(16, "crop", 16, "bilinear", (0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
+    assert weights.preprocessing == build("airbench_small", 4, 16).preprocessing
     assert weights.source == "checkpoint base.safetensors"
     assert "holds a airbench_small, not train.model: airbench." in refused("airbench", setting_of(checkpoint))
 
@@ -530,9 +528,9 @@ def test_training_starts_from_the_weights_and_keeps_the_colours_that_they_know(
     train.main()
     output = capsys.readouterr().out
     assert re.search(r"weights: airbench_small from checkpoint base\.safetensors, \d+ tensors; the head is new", output)
-    model, metadata = load_checkpoint("models/classifier.safetensors")
-    assert (metadata.mean, metadata.std) == ([0.1, 0.2, 0.3], [0.4, 0.5, 0.6])
-    base, _ = load_checkpoint(checkpoint)
-    for name, tensor in base.state_dict().items():
+    model, metadata = load_checkpoint(CHECKPOINT)
+    base, base_metadata = load_checkpoint(checkpoint)
+    assert metadata.preprocessing == base_metadata.preprocessing
+    for name, tensor in base.module.state_dict().items():
         if name.endswith("weight") and name != "head.weight":
-            assert torch.allclose(model.state_dict()[name], tensor, atol=1e-6)
+            assert torch.allclose(model.module.state_dict()[name], tensor, atol=1e-6)

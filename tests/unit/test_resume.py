@@ -10,7 +10,7 @@ from pathlib import Path
 import prepare
 import train
 from classifier.errors import InputError
-from classifier.network.checkpoint import PATH
+from classifier.paths import CHECKPOINT, HISTORY
 from classifier.training import resume
 from classifier.training.resume import alone, load_state, save_state, state_path
 from tests.conftest import ROOT
@@ -19,7 +19,7 @@ import pytest
 import torch
 from torch.optim import SGD, AdamW
 
-FINISHED = [str(PATH), "plots/history.csv"]
+FINISHED = [str(CHECKPOINT), str(HISTORY)]
 
 
 @pytest.fixture
@@ -117,13 +117,18 @@ def test_another_environment_starts_afresh(run_train, monkeypatch, capsys):
 
 def test_another_line_of_code_names_another_state():
     code = (
-        "import sys; sys.path.insert(0, sys.argv[1])\n"
-        "from classifier.training.resume import state_path\n"
-        "print(state_path({'lr': 0.1}).name)\n"
+        "import sys\n"
+        "for root in sys.argv[1:]:\n"
+        "    sys.path.insert(0, root)\n"
+        "    from classifier.training.resume import state_path\n"
+        "    print(state_path({'lr': 0.1}).name)\n"
+        "    for name in [name for name in sys.modules if name.startswith('classifier')]:\n"
+        "        del sys.modules[name]\n"
     )
 
-    def name(root: Path) -> str:
-        return subprocess.run([sys.executable, "-c", code, root], check=True, capture_output=True, text=True).stdout
+    def names(*roots: Path) -> list[str]:
+        command = [sys.executable, "-c", code, *roots]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
 
     def copy(root: Path, addition: str) -> Path:
         for path in (ROOT / "classifier").rglob("*.py"):
@@ -134,7 +139,8 @@ def test_another_line_of_code_names_another_state():
 
     with tempfile.TemporaryDirectory() as folder:
         same, other = copy(Path(folder) / "same", ""), copy(Path(folder) / "other", "# a line\n")
-        assert name(ROOT) == name(same) != name(other)
+        first, second, third = names(ROOT, same, other)
+        assert first == second != third
 
 
 @pytest.mark.parametrize("damage", ["truncated", "flipped", "empty", "foreign"])
@@ -145,9 +151,12 @@ def test_damaged_state_is_not_used_and_training_starts_afresh(run_train, damage,
     if damage == "flipped":
         content[-100] ^= 1
     state.write_bytes(
-        {"truncated": content[: len(content) // 2], "flipped": content, "empty": b"", "foreign": whole[str(PATH)]}[
-            damage
-        ]
+        {
+            "truncated": content[: len(content) // 2],
+            "flipped": content,
+            "empty": b"",
+            "foreign": whole[str(CHECKPOINT)],
+        }[damage]
     )
     assert run_train() == whole
     output = capsys.readouterr().out

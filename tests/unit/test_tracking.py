@@ -8,6 +8,7 @@ from pathlib import Path
 
 from classifier.files import write_json
 from classifier.tracking import tracker as tracking
+from tests.conftest import ROOT
 
 import pytest
 import yaml
@@ -124,7 +125,13 @@ def test_all_waits_together_are_at_most_ten_seconds():
 
 def test_paths_are_told_from_where_one_stands(workspace):
     folders = [str(workspace / "wandb" / "offline-1"), "/elsewhere/offline-2"]
-    assert "`wandb sync wandb/offline-1 /elsewhere/offline-2`" in tracking.describe({"folders": folders})
+    assert "`wandb sync wandb/offline-1 /elsewhere/offline-2`" in tracking.closing_line({"folders": folders})
+
+
+def test_the_process_of_a_training_starts_without_pandas_and_torch():
+    program = "import classifier.tracking.process, sys; print({'pandas', 'torch'} & sys.modules.keys())"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout == "set()\n"
 
 
 def test_a_run_is_called_after_its_commit_and_says_whether_files_differ_from_it(workspace, params, monkeypatch):
@@ -137,6 +144,6 @@ def test_a_run_is_called_after_its_commit_and_says_whether_files_differ_from_it(
     for command in ("init --quiet", "add params.yaml", "commit --quiet --message start", "tag baseline"):
         subprocess.run(["git", *command.split()], check=True)
     first = {"params": yaml.safe_load(params()), "environment": {}}
-    assert wandb_run.describe(first, wandb.Settings())["name"] == "baseline"
+    assert wandb_run.identify(first, wandb.Settings())["name"] == "baseline"
     Path("params.yaml").write_text(params({"train.lr": 0.2}))
-    assert wandb_run.describe(first, wandb.Settings())["name"] == "baseline-dirty"
+    assert wandb_run.identify(first, wandb.Settings())["name"] == "baseline-dirty"

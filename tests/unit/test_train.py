@@ -9,13 +9,16 @@ import prepare
 import train
 from classifier.config import load_params
 from classifier.data.augment import build_augment
-from classifier.data.prepared import Description
+from classifier.data.loader import ResidentSource
 from classifier.errors import InputError
 from classifier.network import inference
-from classifier.network.checkpoint import PATH, load_checkpoint
-from classifier.network.inference import Normalize
+from classifier.network.checkpoint import load_checkpoint
+from classifier.network.network import Network, Normalize
+from classifier.network.preprocessing import Preprocessing
+from classifier.paths import CHECKPOINT
 from classifier.reproducibility import autocast_dtype, select_device, step_seed
 from classifier.tracking.tracker import Tracker
+from classifier.training.criterion import Criterion, weigh_classes
 
 import numpy as np
 import pytest
@@ -34,7 +37,7 @@ def run_train(workspace, small_dataset, params):
     def run(changes=None) -> bytes:
         Path("params.yaml").write_text(params(changes))
         train.main()
-        return PATH.read_bytes()
+        return CHECKPOINT.read_bytes()
 
     return run
 
@@ -47,49 +50,47 @@ def history() -> list[dict[str, str]]:
 # Class weights
 
 
-def description(counts: dict[str, int]) -> Description:
-    return Description(list(counts), 16, [0.5] * 3, [0.2] * 3, {"train": {"per_class": counts}})
-
-
 COUNTS = {"cat": 10, "dog": 30, "frog": 60}
 
 
 def test_without_weights_every_class_counts_one():
-    assert train.weigh_classes({}, description(COUNTS)).tolist() == [1, 1, 1]
+    assert weigh_classes({}, COUNTS).tolist() == [1, 1, 1]
 
 
 @pytest.mark.parametrize("setting", [{"cat": 2.0}, {"cat": 0.1, "frog": 7.0}, "balanced"])
 def test_the_weights_of_the_training_images_average_one(setting):
-    weights = train.weigh_classes(setting, description(COUNTS))
+    weights = weigh_classes(setting, COUNTS)
     assert (weights * torch.tensor([10, 30, 60])).sum() / 100 == pytest.approx(1)
 
 
 def test_a_weight_is_relative_to_the_classes_without_one():
-    cat, dog, frog = train.weigh_classes({"cat": 3.0}, description(COUNTS)).tolist()
+    cat, dog, frog = weigh_classes({"cat": 3.0}, COUNTS).tolist()
     assert (cat / dog, frog / dog) == pytest.approx((3, 1))
 
 
 def test_balanced_is_what_scikit_learn_calls_balanced():
     labels = np.repeat([0, 1, 2], list(COUNTS.values()))
     expected = compute_class_weight("balanced", classes=np.arange(3), y=labels)
-    assert train.weigh_classes("balanced", description(COUNTS)).tolist() == pytest.approx(expected.tolist())
+    assert weigh_classes("balanced", COUNTS).tolist() == pytest.approx(expected.tolist())
 
 
 def test_a_weight_for_an_unknown_class_is_refused_with_the_known_ones():
     with pytest.raises(InputError, match=r"train\.class_weights.*no class 'cta', did you mean 'cat'"):
-        train.weigh_classes({"cta": 2.0}, description(COUNTS))
+        weigh_classes({"cta": 2.0}, COUNTS)
     with pytest.raises(InputError, match="no class 'horse', known: cat, dog, frog"):
-        train.weigh_classes({"horse": 2.0}, description(COUNTS))
+        weigh_classes({"horse": 2.0}, COUNTS)
 
 
 def make_trainer(params_text: str, class_weights: list[float]) -> train.Trainer:
     Path("params.yaml").write_text(params_text)
     params = load_params("train")
     torch.manual_seed(0)
-    model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 4 * 4, 3))
-    normalize = Normalize([0.5] * 3, [0.2] * 3, torch.device("cpu"))
-    weights = torch.tensor(class_weights)
-    return train.Trainer(model, params, build_augment(params.augment, 4, ""), normalize, weights, 4, torch.float32)
+    head = torch.nn.Linear(3 * 4 * 4, 3)
+    preprocessing = Preprocessing(4, "crop", 4, "bilinear", (0.5,) * 3, (0.2,) * 3)
+    network = Network(torch.nn.Sequential(torch.nn.Flatten(), head), head, preprocessing)
+    criterion = Criterion(torch.tensor(class_weights), params.class_weighting, params.label_smoothing)
+    augment = build_augment(params.augment, 4, "")
+    return train.Trainer(network, params, augment, criterion, 4, torch.device("cpu"), torch.float32)
 
 
 @pytest.fixture
@@ -102,7 +103,7 @@ def batch():
 def test_each_image_counts_in_the_loss_by_the_weight_of_its_class(workspace, params, batch, weights):
     trainer = make_trainer(params({"train.optimizer": "sgd", "train.label_smoothing": 0.0}), weights)
     with torch.no_grad():
-        per_image = F.cross_entropy(trainer.model(trainer.normalize(batch[0])), batch[1], reduction="none")
+        per_image = F.cross_entropy(trainer.network(trainer.network.normalize(batch[0])), batch[1], reduction="none")
     loss, _ = trainer.train_step(*batch, None)
     assert loss == pytest.approx((per_image * torch.tensor(weights)[batch[1]]).mean().item(), rel=1e-5)
 
@@ -112,7 +113,7 @@ def test_weighting_a_class_pulls_predictions_towards_it(workspace, params, batch
         trainer = make_trainer(params({"train.optimizer": "sgd", "train.lr": 0.01}), weights)
         for _ in range(5):
             trainer.train_step(*batch, None)
-        return trainer.model(trainer.normalize(batch[0])).softmax(1)[:, 0].mean().item()
+        return trainer.network(trainer.network.normalize(batch[0])).softmax(1)[:, 0].mean().item()
 
     assert (
         mean_probability_of_the_first_class([2.5, 0.25, 0.25]) > mean_probability_of_the_first_class([1.0] * 3) + 0.02
@@ -128,7 +129,7 @@ def test_both_ways_of_weighting_want_the_same_answer_where_images_cannot_be_told
     image = batch[0][:1].expand(6, -1, -1, -1)  # two of each class
     for _ in range(200):
         trainer.train_step(image, batch[1], None)
-    probabilities = trainer.model(trainer.normalize(image[:1])).softmax(1)[0]
+    probabilities = trainer.network(trainer.network.normalize(image[:1])).softmax(1)[0]
     assert probabilities.tolist() == pytest.approx([0.5, 0.25, 0.25], abs=0.01)
 
 
@@ -160,7 +161,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(run_train):
 @pytest.mark.parametrize("seed", [20_260_131, 2**31 - 1, 2**32 - 1])
 def test_large_seeds_such_as_dates_work(run_train, seed):
     run_train({"train.seed": seed})
-    assert PATH.exists()
+    assert CHECKPOINT.exists()
 
 
 @pytest.mark.parametrize("disturbed", ["augmentation", "dropout"])
@@ -168,11 +169,11 @@ def test_the_draws_of_an_epoch_depend_on_nothing_that_came_before(workspace, par
     def train_epoch(disturb: bool) -> torch.Tensor:
         changes = {"train.optimizer": "sgd", "train.batch_size": 3, "train.augment": {"RandomErasing": {}}}
         trainer = make_trainer(params(changes), [1.0] * 3)
-        trainer.model.insert(1, torch.nn.Dropout(0.5))
+        trainer.network.module.insert(1, torch.nn.Dropout(0.5))
         if disturb:
             torch.rand(5, generator=trainer.generator if disturbed == "augmentation" else torch.default_generator)
-        trainer.train_one_epoch(train.Split(*batch), 0, SimpleNamespace(update=lambda _: None))
-        return trainer.model[-1].weight.detach()
+        trainer.train_one_epoch(ResidentSource(*batch), 0, SimpleNamespace(update=lambda _: None))
+        return trainer.network.module[-1].weight.detach()
 
     assert torch.equal(train_epoch(False), train_epoch(True))
 
@@ -182,7 +183,7 @@ def test_alternating_flips_show_each_image_both_ways_in_two_epochs(workspace, pa
     trainer = make_trainer(params({"train.flip": "alternating", "train.optimizer": "sgd"}), [1.0] * 3)
     for epoch, images in seen.items():
         monkeypatch.setattr(trainer, "augment", lambda x, _, images=images: images.append(x) or x)
-        trainer.train_one_epoch(train.Split(*batch), epoch, SimpleNamespace(update=lambda _: None))
+        trainer.train_one_epoch(ResidentSource(*batch), epoch, SimpleNamespace(update=lambda _: None))
     first, second = (torch.cat(images).mul(255).round() for images in seen.values())
     for image in batch[0].float():
         shown = [(x == image).flatten(1).all(1).any().item() for x in (first, second)]
@@ -213,14 +214,14 @@ def test_a_low_resolution_that_the_network_does_not_take_is_refused(run_train):
 
 def test_training_starts_on_small_images_and_ends_on_full_ones(run_train, monkeypatch):
     sizes = []
-    forward = train.Normalize.__call__
+    forward = Normalize.forward
 
     def note_size(self, images):
         if images.is_floating_point():
             sizes.append(images.shape[-1])
         return forward(self, images)
 
-    monkeypatch.setattr(train.Normalize, "__call__", note_size)
+    monkeypatch.setattr(Normalize, "forward", note_size)
     run_train({"train.low_res_share": 0.5, "train.low_res_scale": 0.94, "train.epochs": 4, "train.batch_size": 9})
     assert sizes == [15] * 4 + [16] * 4
 
@@ -243,14 +244,14 @@ def test_a_learning_rate_that_explodes_stops_training_and_leaves_the_checkpoint(
     before = run_train()
     with pytest.raises(InputError, match=r"loss is (nan|inf) at epoch \d, step \d, learning rate .*lower train\.lr"):
         run_train({"train.optimizer": optimizer, "train.lr": 1e30, "train.aux_lr": 1e30, "train.epochs": 3})
-    assert PATH.read_bytes() == before
+    assert CHECKPOINT.read_bytes() == before
 
 
 def test_weights_that_explode_in_the_last_step_are_not_kept(run_train):
     before = run_train()
     with pytest.raises(InputError, match=r"train\.lr"):
         run_train({"train.optimizer": "sgd", "train.lr": 1e38, "train.batch_size": 500})
-    assert PATH.read_bytes() == before
+    assert CHECKPOINT.read_bytes() == before
 
 
 # Which weights are kept
@@ -273,7 +274,7 @@ def test_the_weights_of_the_best_or_of_the_last_epoch_are_kept(monkeypatch, tmp_
         return 0.1, 1.0, 0.5
 
     trainer = SimpleNamespace(
-        model=model,
+        network=SimpleNamespace(module=model),
         params=SimpleNamespace(epochs=3, keep=keep),
         train_one_epoch=train_one_epoch,
         optimizers=[],
@@ -281,7 +282,7 @@ def test_the_weights_of_the_best_or_of_the_last_epoch_are_kept(monkeypatch, tmp_
     )
     results = iter([(1.0, accuracy, []) for accuracy in accuracies])
     monkeypatch.setattr(train, "validate", lambda *_: next(results))
-    data = train.Split(torch.zeros(4, 1), torch.zeros(4))
+    data = ResidentSource(torch.zeros(4, 1), torch.zeros(4))
     rows, weights = train.train_and_validate(trainer, data, data, tmp_path / "state", Tracker())
     assert weights["weight"].item() == epoch
     assert [row.val_accuracy for row in rows] == accuracies
@@ -289,11 +290,13 @@ def test_the_weights_of_the_best_or_of_the_last_epoch_are_kept(monkeypatch, tmp_
 
 def test_the_checkpoint_says_how_images_were_treated(run_train):
     run_train()
-    _, metadata = load_checkpoint(PATH)
+    _, metadata = load_checkpoint(CHECKPOINT)
     described = json.loads(Path("prepared/dataset.json").read_text())
     assert metadata.model == "airbench_small"
-    assert (metadata.classes, metadata.image_size) == (["cat", "dog", "frog"], 16)
-    assert (metadata.mean, metadata.std) == (described["mean"], described["std"])
+    assert metadata.classes == ["cat", "dog", "frog"]
+    assert metadata.preprocessing == Preprocessing(
+        16, "crop", 16, "bilinear", tuple(described["mean"]), tuple(described["std"])
+    )
 
 
 # Input that is not what prepare.py wrote

@@ -2,6 +2,7 @@
 
 from classifier.errors import InputError
 from classifier.network.checkpoint import KEY
+from classifier.runs.recorded import Lock, RecordedStage, read_lock
 from classifier.tensors import write_tensors
 from tests.conftest import ROOT
 
@@ -10,19 +11,20 @@ import torch
 import verify
 
 RECORDED = {
-    "prepare": {"deps": {"data": "d", "prepare.py": "p"}, "outs": {"tensors": "t", "images": "i"}},
-    "train": {"deps": {"tensors": "t", "train.py": "c"}, "outs": {"model": "m", "history": "h"}},
-    "evaluate": {"deps": {"model": "m", "images": "i"}, "outs": {"metrics": "e"}},
+    "prepare": RecordedStage({"data": "d", "prepare.py": "p"}, {"tensors": "t", "images": "i"}, {}),
+    "train": RecordedStage({"tensors": "t", "train.py": "c"}, {"model": "m", "history": "h"}, {}),
+    "evaluate": RecordedStage({"model": "m", "images": "i"}, {"metrics": "e"}, {}),
 }
-WORKSPACE = {path: md5 for stage in RECORDED.values() for path, md5 in stage["outs"].items()}
+WORKSPACE = {path: md5 for stage in RECORDED.values() for path, md5 in stage.outs.items()}
 
 
-def again(changes: dict[str, str]) -> verify.Lock:
+def again(changes: dict[str, str]) -> Lock:
     """The recorded lock with other MD5s of some files, wherever they occur."""
-    return {
-        name: {kind: {path: changes.get(path, md5) for path, md5 in stage[kind].items()} for kind in stage}
-        for name, stage in RECORDED.items()
-    }
+
+    def change(files: dict[str, str]) -> dict[str, str]:
+        return {path: changes.get(path, md5) for path, md5 in files.items()}
+
+    return {name: RecordedStage(change(stage.deps), change(stage.outs), {}) for name, stage in RECORDED.items()}
 
 
 def verdicts(changes: dict[str, str], workspace: dict[str, str | None] | None = None) -> tuple[dict[str, str], str]:
@@ -83,13 +85,38 @@ def test_a_file_can_differ_and_be_changed_by_hand_or_absent():
     assert verdicts({"model": "M"}, {"model": None})[0] == {"model": "differs"}
 
 
+def test_a_lock_says_what_each_stage_read_and_wrote(tmp_path):
+    (tmp_path / "dvc.lock").write_text("""
+schema: '2.0'
+stages:
+  train:
+    cmd: python train.py
+    deps:
+    - {path: tensors, hash: md5, md5: t, size: 1}
+    - {path: "https://example.org/list", etag: x}
+    params:
+      params.yaml:
+        train: {lr: 1e-05}
+    outs:
+    - {path: model, hash: md5, md5: m, size: 2}
+  note:
+    cmd: echo
+""")
+    assert read_lock(tmp_path / "dvc.lock") == {
+        "train": RecordedStage(
+            {"tensors": "t", "https://example.org/list": ""}, {"model": "m"}, {"train": {"lr": 1e-05}}
+        ),
+        "note": RecordedStage({}, {}, {}),
+    }
+
+
 @pytest.mark.parametrize(
-    "text", ["", "[]", "schema: '2.0'", "stages: {train: {outs: [{path: m}]}}", "<<<<<<< HEAD\na: 1"]
+    "text", ["", "[]", "schema: '2.0'", "stages: {train: {outs: [{md5: m}]}}", "<<<<<<< HEAD\na: 1"]
 )
 def test_a_damaged_dvc_lock_is_refused(tmp_path, text):
     (tmp_path / "dvc.lock").write_text(text)
     with pytest.raises(InputError, match="is not what DVC writes"):
-        verify.read_lock(tmp_path / "dvc.lock")
+        read_lock(tmp_path / "dvc.lock")
 
 
 @pytest.fixture

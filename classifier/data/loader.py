@@ -1,0 +1,50 @@
+"""A prepared split as a source of batches, wherever its images lie."""
+
+from collections.abc import Iterable, Iterator
+from typing import Protocol
+
+from classifier.data.prepared import Description, map_split
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+class Source(Protocol):
+    """The images of a split and their labels. Labels are small and lie on the device; images need not."""
+
+    labels: Tensor  # int64 [N]
+
+    def batches(self, indices: Iterable[Tensor]) -> Iterator[Tensor]:
+        """For each of `indices`, int64 [n], those images on the device: uint8 [n, 3, H, W]."""
+
+    def in_order(self, batch_size: int) -> Iterator[Tensor]:
+        """All images in the order of the split, in batches of `batch_size`; the last may be smaller."""
+
+
+class ResidentSource:
+    """A split that lies on the device as a whole.
+
+    Args:
+        images: uint8 [N, 3, H, W].
+        labels: int64 [N].
+    """
+
+    def __init__(self, images: Tensor, labels: Tensor):
+        self.images, self.labels = images, labels
+
+    def batches(self, indices: Iterable[Tensor]) -> Iterator[Tensor]:
+        return (self.images[chosen] for chosen in indices)
+
+    def in_order(self, batch_size: int) -> Iterator[Tensor]:
+        return iter(self.images.split(batch_size))
+
+
+def open_source(split: str, description: Description, device: torch.device) -> Source:
+    """A prepared split, for `device`.
+
+    Raises:
+        InputError: if its file is missing or is not the one that dataset.json describes.
+    """
+    mapped = map_split(split, description)
+    return ResidentSource(*(torch.from_numpy(np.array(array)).to(device) for array in mapped))
