@@ -346,6 +346,7 @@ def hub(tmp_path_factory):
     return answers, home, files, good
 
 
+@pytest.mark.slow  # processes of their own, which import timm
 def test_timms_weights_are_fetched_and_say_what_they_are(hub):
     answers, _, files, good = hub
     answer = answers["test_resnet"]
@@ -366,6 +367,7 @@ def test_timms_weights_are_fetched_and_say_what_they_are(hub):
     assert "sums" in answers["test_vit"]  # where there is no safetensors file
 
 
+@pytest.mark.slow  # processes of their own, which import timm
 def test_what_is_wrong_with_a_file_of_the_hub_is_told(hub):
     errors = {name: answer["error"] for name, answer in hub[0].items() if "error" in answer}
     assert errors.keys() == {"test_efficientnet", "test_convnext", "test_byobnet", "test_convnext2", "test_nfnet"}
@@ -380,6 +382,7 @@ def test_what_is_wrong_with_a_file_of_the_hub_is_told(hub):
     assert not (ROOT / "canary").exists()
 
 
+@pytest.mark.slow  # processes of their own, which import timm
 def test_without_a_hub_it_is_said_which_file_to_put_where_and_the_cache_serves(hub, tmp_path):
     answers, home, files, _ = hub
     with closed_port() as port:
