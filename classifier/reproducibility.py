@@ -51,7 +51,8 @@ def make_deterministic() -> None:
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when cuBLAS starts
     import torch
 
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    # As use_deterministic_algorithms(True, warn_only=True), which for two seconds imports torch's compiler, too.
+    torch.set_deterministic_debug_mode("warn")
     # A debugging aid, paid for at every tensor. torch defines it where type checkers do not see it.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False

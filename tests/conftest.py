@@ -59,8 +59,10 @@ def pytest_configure(config):
     """Start the warm process, once for all workers of pytest-xdist."""
     if sys.platform == "linux" and not hasattr(config, "workerinput"):  # elsewhere, forks of such processes may crash
         folder = tempfile.TemporaryDirectory()
+        server, programs = start_server(Path(folder.name))
         config.add_cleanup(folder.cleanup)
-        os.environ["WARM_PROGRAMS"] = str(start_server(Path(folder.name)))
+        config.add_cleanup(server.communicate)
+        os.environ["WARM_PROGRAMS"] = str(programs)
 
 
 def pytest_collection_modifyitems(items):

@@ -1,6 +1,7 @@
 """A real browser, Chromium, for pages that people open. Without one, the tests that need it are skipped and say so."""
 
 import shutil
+from contextlib import contextmanager
 
 import pytest
 
@@ -28,6 +29,12 @@ def launch(playwright):
 
 @pytest.fixture
 def page(browser):
+    with new_page(browser) as page:
+        yield page
+
+
+@contextmanager
+def new_page(browser):
     """An empty page, 1280 pixels wide. `page.errors` and `page.requested` collect what it complains of and asks for."""
     page = browser.new_page(viewport={"width": 1280, "height": 900})
     page.errors, page.requested = [], []

@@ -8,6 +8,7 @@ from classifier.data.images import decode
 from classifier.errors import InputError
 from classifier.network.predictor import Predictor
 from classifier.results.predictions import parse_predictions
+from tests.clones import Clone, copy_clone, once
 
 import export_demo
 import numpy as np
@@ -23,18 +24,22 @@ LOCAL = {"file", "blob", "data", "about"}  # addresses that need no network
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="session")
-def exported(finished):
-    """The finished clone of the digits, with demo.html in it."""
+@pytest.fixture(scope="module")
+def exported(finished, tmp_path_factory):
+    """A clone of the digits with demo.html in it. No test may change it."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(export_demo, "CACHE", ROOT / ".cache")  # fetched once for all tests
         try:
             export_demo.fetch_runtime()
         except InputError as error:
             pytest.skip(str(error))
-    shutil.copytree(ROOT / ".cache", finished.path / ".cache")
-    finished.run("python", "scripts/export_demo.py")
-    return finished
+
+    def build(folder: Path) -> None:
+        clone = copy_clone(finished, folder)
+        shutil.copytree(ROOT / ".cache", clone.path / ".cache")
+        clone.run("python", "scripts/export_demo.py")
+
+    return Clone(once(tmp_path_factory, "exported", build) / "clone")
 
 
 @pytest.fixture

@@ -18,6 +18,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from .conftest import new_page
+
 pytestmark = pytest.mark.slow
 
 
@@ -30,7 +32,10 @@ def serve(clone: Clone, *options: str):
     log = clone.path / ".present.tmp"
     command = [sys.executable, clone.path / "scripts" / "present.py", "--port", str(port), "--no-browser", *options]
     with open(log, "w") as output:
-        server = subprocess.Popen(command, cwd="/", stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
+        environment = os.environ | clone.environment
+        server = subprocess.Popen(
+            command, cwd="/", env=environment, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+        )
     try:
         deadline = time.monotonic() + 120
         while not (found := re.search(r"running at:\s+http://\S+?:(\d+)/", log.read_text())):
@@ -58,13 +63,34 @@ def clone(shown):
     return shown[0]
 
 
+@pytest.fixture(scope="module")
+def shared_page(shown, browser):
+    with new_page(browser) as page:
+        yield open_page(page, shown[1])
+
+
 @pytest.fixture
-def opened(shown, page):
-    """The page, opened. Whatever a test does with it, it must not complain nor ask other servers for anything."""
-    url = shown[1]
+def opened(shown, shared_page):
+    """The page, opened once for all tests that leave it as it is, but for images to be answered."""
+    yield shared_page
+    check_page(shared_page, shown[1])
+
+
+@pytest.fixture
+def opened_anew(shown, page):
+    """The page, opened for one test."""
+    yield open_page(page, shown[1])
+    check_page(page, shown[1])
+
+
+def open_page(page, url: str):
     page.goto(url)
     page.wait_for_selector(".gallery img", timeout=60_000)
-    yield page
+    return page
+
+
+def check_page(page, url: str) -> None:
+    """Whatever a test has done with the page, it must not complain nor ask other servers for anything."""
     assert page.errors == []
     elsewhere = [address for address in page.requested if not address.startswith((url, "data:", "blob:"))]
     assert elsewhere == []
@@ -115,9 +141,9 @@ def test_an_uploaded_image_gets_the_answer_that_evaluate_gave(opened, clone):
     assert percent == pytest.approx(100 * row["confidence"], abs=2)
 
 
-def test_a_test_image_is_answered_with_the_truth(opened, clone):
-    opened.get_by_role("button", name="Test image 3", exact=True).click()
-    answer = opened.locator(".answer")
+def test_a_test_image_is_answered_with_the_truth(opened_anew, clone):
+    opened_anew.get_by_role("button", name="Test image 3", exact=True).click()
+    answer = opened_anew.locator(".answer")
     answer.wait_for(timeout=60_000)
     first = predictions(clone).groupby("label").nth(0).iloc[2]
     assert f"{'✓ It' if first['label'] == first['prediction'] else '✗ In fact it'} is {first['label']}." in (
@@ -125,29 +151,29 @@ def test_a_test_image_is_answered_with_the_truth(opened, clone):
     )
 
 
-def test_the_gallery_shows_what_is_asked_for(opened, clone):
+def test_the_gallery_shows_what_is_asked_for(opened_anew, clone):
     table = predictions(clone)
     wrong = table[table["label"] != table["prediction"]].sort_values("confidence", ascending=False)
-    opened.get_by_role("button", name="wrong", exact=True).click()
-    opened.get_by_text(f"of {len(wrong)} image").first.wait_for()
-    shown = opened.locator(".gallery figcaption").all_inner_texts()
+    opened_anew.get_by_role("button", name="wrong", exact=True).click()
+    opened_anew.get_by_text(f"of {len(wrong)} image").first.wait_for()
+    shown = opened_anew.locator(".gallery figcaption").all_inner_texts()
     expected = [f"✗ {row.prediction}\nis {row.label}" for row in wrong.head(24).itertuples()]
     assert shown == expected
 
     label = wrong["label"].iloc[0]
-    opened.get_by_label("Show", exact=True).select_option(label)
+    opened_anew.get_by_label("Show", exact=True).select_option(label)
     mine = wrong[wrong["label"] == label]
-    opened.get_by_text(f"of {len(mine)} image").first.wait_for()
-    assert opened.locator(".gallery figure.wrong").count() == min(24, len(mine))
+    opened_anew.get_by_text(f"of {len(mine)} image").first.wait_for()
+    assert opened_anew.locator(".gallery figure.wrong").count() == min(24, len(mine))
 
-    opened.get_by_role("button", name="right", exact=True).click()
+    opened_anew.get_by_role("button", name="right", exact=True).click()
     right = table[(table["label"] == label) & (table["prediction"] == label)]
-    opened.get_by_text(f"of {len(right)} images").wait_for()
+    opened_anew.get_by_text(f"of {len(right)} images").wait_for()
     if len(right) > 24:
-        opened.get_by_role("button", name="Show more").click()
-        opened.locator(".gallery figure").nth(24).wait_for()
-    assert opened.locator(".gallery figure.right").count() == len(right)
-    assert set(opened.locator(".gallery figcaption").all_inner_texts()) == {f"✓ {label}"}
+        opened_anew.get_by_role("button", name="Show more").click()
+        opened_anew.locator(".gallery figure").nth(24).wait_for()
+    assert opened_anew.locator(".gallery figure.right").count() == len(right)
+    assert set(opened_anew.locator(".gallery figcaption").all_inner_texts()) == {f"✓ {label}"}
 
 
 def animation() -> bytes:
@@ -186,39 +212,40 @@ def test_what_has_changed_since_the_baseline_is_told(opened, clone):
     assert opened.get_by_text(f"Right now: {now} of {len(table)}.").is_visible()
 
 
-def test_it_can_be_used_with_the_keyboard_alone(opened):
+def test_it_can_be_used_with_the_keyboard_alone(opened_anew):
     def focused() -> str:
-        return opened.evaluate("document.activeElement.innerText")
+        return opened_anew.evaluate("document.activeElement.innerText")
 
-    opened.keyboard.press("Tab")
+    opened_anew.keyboard.press("Tab")
     assert "Choose an image file" in focused()
-    opened.keyboard.press("Tab")
+    opened_anew.keyboard.press("Tab")
     assert focused() == "Test image 1"
-    opened.keyboard.press("Space")
-    opened.locator(".answer").wait_for(timeout=60_000)
-    opened.keyboard.press("Shift+Tab")
-    with opened.expect_file_chooser():
+    opened_anew.keyboard.press("Space")
+    opened_anew.locator(".answer").wait_for(timeout=60_000)
+    opened_anew.keyboard.press("Shift+Tab")
+    with opened_anew.expect_file_chooser():
         # An answer from the page says that it has heard, too, that choosers are to be caught.
         assert "Choose an image file" in focused()
-        opened.keyboard.press("Enter")
+        opened_anew.keyboard.press("Enter")
 
 
-@pytest.mark.parametrize("width", [390, 1280])
-def test_nothing_sticks_out_on_a_telephone_or_a_desktop(opened, width):
-    opened.set_viewport_size({"width": width, "height": 800})
-    opened.get_by_role("button", name="Test image 1", exact=True).click()
-    opened.locator(".answer").wait_for(timeout=60_000)
-    rights = opened.locator(".page *:visible").evaluate_all("all => all.map(e => e.getBoundingClientRect().right)")
-    assert max(rights) <= width
+def test_nothing_sticks_out_on_a_telephone_or_a_desktop(opened_anew):
+    opened_anew.get_by_role("button", name="Test image 1", exact=True).click()
+    opened_anew.locator(".answer").wait_for(timeout=60_000)
+    for width in (390, 1280):
+        opened_anew.set_viewport_size({"width": width, "height": 800})
+        everything = opened_anew.locator(".page *:visible")
+        rights = everything.evaluate_all("all => all.map(e => e.getBoundingClientRect().right)")
+        assert max(rights) <= width
 
 
-def test_it_shows_new_results_without_being_opened_again(opened, clone):
+def test_it_shows_new_results_without_being_opened_again(opened_anew, clone):
     file = clone.path / "predictions.csv"
     text = file.read_text()
     table = pd.read_csv(io.StringIO(text), dtype=str)
     try:
         file.write_text(table.assign(prediction=table["label"]).to_csv(index=False))
-        opened.get_by_text("It made no mistake").wait_for(timeout=30_000)
+        opened_anew.get_by_text("It made no mistake").wait_for(timeout=30_000)
     finally:
         file.write_text(text)
 

@@ -14,8 +14,11 @@ from pathlib import Path
 PROGRAMS = ("python", "dvc")
 
 
-def start_server(folder: Path) -> Path:
-    """Start the warm process, which ends with this one; returns a folder for the PATH, with PROGRAMS that use it."""
+def start_server(folder: Path) -> tuple[subprocess.Popen, Path]:
+    """Start the warm process, which ends with its standard input.
+
+    Returns it and a folder for the PATH, with PROGRAMS that use it.
+    """
     here, socket = Path(__file__).parent, folder / "socket"
     programs = folder / "bin"
     programs.mkdir(parents=True)
@@ -27,4 +30,4 @@ def start_server(folder: Path) -> Path:
     command = [sys.executable, here / "server.py", socket, programs / "python"]
     server = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd="/", start_new_session=True)
     server.stdout.read()  # to its end: it listens
-    return programs
+    return server, programs
