@@ -99,7 +99,7 @@ def read_run(rev: str) -> Run:
         files={path: md5 for path, md5 in deps if path not in made},
         seeds={f"{name}.seed": section["seed"] for name, section in params.items() if "seed" in section},
         metrics=numbers.iloc[0].astype(float).to_dict(),
-        stale=half_run or any(params.get(name) != section for name, section in recorded),
+        stale=half_run or any(_look_up(params, name) != value for name, value in recorded),
     )
 
 
@@ -154,6 +154,14 @@ def group_runs(runs: list[Run]) -> tuple[list[Group], list[str]]:
                 f"kind of machine?): only {twin.rev} is counted."
             )
     return groups, notes
+
+
+def _look_up(params: dict[str, Any], name: str) -> Any:
+    """A section of params.yaml, or one value of it by the dotted name that dvc.lock has for it: train.model."""
+    found: Any = params
+    for key in name.split("."):
+        found = found.get(key) if isinstance(found, dict) else None
+    return found
 
 
 def _files(rev: str) -> DVCFileSystem:

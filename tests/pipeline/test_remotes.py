@@ -16,7 +16,7 @@ from . import remotes
 
 pytestmark = pytest.mark.slow
 
-STAGES = ["prepare", "train", "evaluate"]  # their outputs; data/ has many files
+STAGES = ["prepare", "weights", "train", "evaluate"]  # their outputs; data/ has many files
 MODEL = "models/classifier.safetensors"
 BOUND = 60  # seconds, of which a busy machine needs most to start dvc
 

@@ -1,12 +1,13 @@
 """The augmentations against torchvision's, and their draws."""
 
-from classifier.data import transforms
+from classifier.data import autoaugment, transforms
 from classifier.data.augment import build_augment
 from classifier.errors import InputError
 
 import pytest
 import torch
 from torch import Generator
+from torchvision.transforms import v2
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as TF
 
@@ -53,10 +54,15 @@ EVERY_KIND = {
     "RandomVerticalFlip": {},
     "RandomCrop": {"size": SIZE, "padding": 3},
     "RandomResizedCrop": {},
+    "RandomResize": {"min_size": SIZE, "max_size": 2 * SIZE},
     "RandomRotation": {"degrees": 30},
     "RandomAffine": {"degrees": 10, "translate": [0.1, 0.2], "scale": [0.8, 1.2], "shear": 10},
-    "ColorJitter": {"brightness": 0.4, "contrast": 0.4, "saturation": 0.4},
+    "TrivialAugmentWide": {},
+    "RandAugment": {},
+    "AutoAugment": {},
+    "ColorJitter": {"brightness": 0.4, "contrast": 0.4, "saturation": 0.4, "hue": 0.1},
     "RandomGrayscale": {"p": 0.5},
+    "GaussianBlur": {"kernel_size": 5},
     "RandomErasing": {},
 }
 
@@ -218,6 +224,149 @@ def test_erasing_sets_one_rectangle_of_the_drawn_area_to_the_value():
     assert covered.any(1).all(), "every row is reached"
 
 
+@pytest.mark.parametrize("shift", [-0.5, -0.1, 0, 0.3])
+def test_the_hue_of_colour_jitter_is_torchvisions(images, shift):
+    jittered = apply({"ColorJitter": {"hue": [shift, shift]}}, images)
+    assert torch.allclose(jittered, TF.adjust_hue(images, shift), atol=1e-5)
+
+
+@pytest.mark.parametrize("kernel_size", [3, [5, 9]])
+def test_a_blur_is_torchvisions(images, kernel_size):
+    blurred = apply({"GaussianBlur": {"kernel_size": kernel_size, "sigma": 1.3}}, images)
+    assert torch.allclose(blurred, TF.gaussian_blur(images, kernel_size, 1.3), atol=1e-5)
+
+
+# Another size
+
+
+def test_a_sized_crop_is_a_window_of_the_image(images):
+    crops = build_augment({"RandomCrop": {"size": 12}}, SIZE, "train.augment", 12)(images, seeded(0))
+    for crop, image in zip(crops, images, strict=True):
+        windows = image.unfold(1, 12, 1).unfold(2, 12, 1)  # [3, top, left, 12, 12]
+        assert (windows == crop.view(3, 1, 1, 12, 12)).all(4).all(3).all(0).any()
+
+
+@pytest.mark.parametrize("size", [7, 12, 24])
+def test_a_sized_resized_crop_of_everything_is_torchvisions_resize(images, size):
+    arguments = {"RandomResizedCrop": {"size": size, "scale": [1, 1], "ratio": [1, 1]}}
+    resized = build_augment(arguments, SIZE, "train.augment", size)(images, seeded(0))
+    assert torch.allclose(resized, TF.resize(images, [size, size], antialias=True), atol=1e-5)
+
+
+def test_a_sized_resized_crop_shows_what_the_one_without_a_size_shows(gradients):
+    box = {"scale": [0.2, 0.6]}
+    sized = build_augment({"RandomResizedCrop": box | {"size": 8}}, 32, "train.augment", 8)(gradients, seeded(1))
+    unsized = apply({"RandomResizedCrop": box}, gradients, 1)
+    means = unsized.view(-1, 3, 8, 4, 8, 4).mean((3, 5))
+    assert torch.allclose(sized[..., 1:-1, 1:-1], means[..., 1:-1, 1:-1], atol=0.005)
+
+
+@pytest.mark.parametrize("side", [12, 15, 20])
+def test_a_random_resize_is_a_window_of_torchvisions_resize(images, side):
+    arguments = {"RandomResize": {"min_size": side, "max_size": side + 1, "size": 12}}
+    crops = build_augment(arguments, SIZE, "train.augment", 12)(images.repeat(80, 1, 1, 1), seeded(0))
+    windows = TF.resize(images, [side, side], antialias=True).repeat(80, 1, 1, 1).unfold(2, 12, 1).unfold(3, 12, 1)
+    found = ((windows - crops.view(-1, 3, 1, 1, 12, 12)).abs() < 1e-5).all(5).all(4).all(1)  # [n, top, left]
+    assert found.any(2).any(1).all(), "each is a window"
+    assert found.any(0).all(), "every offset occurs"
+
+
+def test_a_random_resize_draws_every_side(gradients):
+    crops = build_augment({"RandomResize": {"min_size": 16, "max_size": 20, "size": 16}}, 32, "train.augment", 16)
+    shown = crops(gradients, seeded(0))[:, 0, 8]
+    sides = 8 / (shown[:, 12] - shown[:, 4])
+    assert sides.round().unique().tolist() == [16, 17, 18, 19]
+
+
+def test_without_a_transform_that_changes_the_size_the_centre_is_taken(images):
+    centre = build_augment({"RandomVerticalFlip": {"p": 1}}, SIZE, "train.augment", 10)(images, seeded(0))
+    assert torch.equal(centre, images.flip(-2)[..., 3:13, 3:13])
+
+
+# TrivialAugmentWide, RandAugment and AutoAugment
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "bins"),
+    [
+        (autoaugment.wide_space(), v2.TrivialAugmentWide(), 31),
+        (autoaugment.rand_space(SIZE), v2.RandAugment(), 31),
+        (autoaugment.auto_space(SIZE), v2.AutoAugment(), 10),
+    ],
+)
+def test_the_operations_and_their_magnitudes_are_torchvisions(ours, theirs, bins):
+    space = {"Identity": (lambda *_: None, False), **theirs._AUGMENTATION_SPACE}  # AutoAugment's lacks it
+    assert ours.keys() == space.keys()
+    for name, (magnitudes, signed) in space.items():
+        expected, (first, last, has_sign) = magnitudes(bins, SIZE, SIZE), ours[name]
+        assert has_sign == signed
+        if expected is None:
+            assert first == last == 0
+        else:
+            bin_values = first + (last - first) * torch.arange(bins) / (bins - 1)
+            assert torch.allclose(
+                bin_values.round() if name == "Posterize" else bin_values, expected.float(), atol=1e-5
+            )
+
+
+@pytest.mark.parametrize("policy", autoaugment.POLICIES)
+def test_the_policies_are_torchvisions(policy):
+    expected = v2.AutoAugment()._get_policies(v2.AutoAugmentPolicy(policy))
+    ours = [tuple(tuple(step) for step in pair) for pair in autoaugment.POLICIES[policy]]
+    assert ours == [tuple((name, p, magnitude or 0) for name, p, magnitude in pair) for pair in expected]
+
+
+def outcomes(image, name: str, magnitude: float, signed: bool) -> list:
+    """What an operation makes of an image, with the signs that its magnitude may have."""
+    signs = (1, -1) if signed else (1,)
+    return [autoaugment.apply(image, [name], torch.tensor([s * magnitude]), "nearest", 0)[0] for s in signs]
+
+
+def test_rand_augment_applies_every_operation_at_its_magnitude_and_nothing_else(images):
+    image = images[:1]
+    drawn = apply({"RandAugment": {"num_ops": 1, "magnitude": 15}}, image.repeat(500, 1, 1, 1))
+    space = autoaugment.rand_space(SIZE)
+    possible = [
+        outcome
+        for name, (first, last, signed) in space.items()
+        for outcome in outcomes(image, name, (first + last) / 2, signed)
+    ]
+    same = torch.stack([((drawn - outcome).abs() < 1e-5).flatten(1).all(1) for outcome in possible])
+    assert same.any(0).all()
+    assert same.any(1).all()
+
+
+def test_two_operations_are_drawn_apart_from_each_other(images):
+    many = images[:1].repeat(300, 1, 1, 1)
+    one, two = (apply({"RandAugment": {"num_ops": n}}, many).flatten(1).unique(dim=0) for n in (1, 2))
+    assert len(two) > 3 * len(one)
+    assert torch.equal(apply({"RandAugment": {"num_ops": 0}}, many), many)
+
+
+@pytest.mark.parametrize("policy", autoaugment.POLICIES)
+def test_auto_augment_applies_a_pair_of_its_policy_in_its_order(images, policy):
+    image, space = images[:1], autoaugment.auto_space(SIZE)
+
+    def results(before, step) -> list:
+        first, last, signed = space[step.operation]
+        magnitude = first + (last - first) * step.bin / (autoaugment.BINS - 1)
+        applied = outcomes(before[None], step.operation, magnitude, signed) if step.probability > 0 else []
+        return applied + ([before] if step.probability < 1 else [])
+
+    possible = torch.stack(
+        [
+            end
+            for one, two in autoaugment.POLICIES[policy]
+            for mid in results(image[0], one)
+            for end in results(mid, two)
+        ]
+    )
+    drawn = apply({"AutoAugment": {"policy": policy}}, image.repeat(300, 1, 1, 1))
+    same = torch.stack([((possible - outcome).abs() < 1e-4).flatten(1).all(1) for outcome in drawn])
+    assert same.any(1).all()
+    assert same.any(0).float().mean() > 0.5, "of the rare ones not all are drawn"
+
+
 # The draws
 
 
@@ -320,6 +469,26 @@ NAN = float("nan")
         ("ColorJitter", {"brightness": [-1, 2]}),
         ("ColorJitter", {"contrast": [2, 1]}),
         ("ColorJitter", {"saturation": NAN}),
+        ("ColorJitter", {"hue": 0.6}),
+        ("ColorJitter", {"hue": [-0.6, 0.1]}),
+        ("ColorJitter", {"hue": NAN}),
+        ("RandomResizedCrop", {"size": SIZE - 0.5}),
+        ("RandomResizedCrop", {"size": 2 * SIZE}),
+        ("RandomResize", {}),
+        ("RandomResize", {"min_size": SIZE - 1, "max_size": 2 * SIZE}),
+        ("RandomResize", {"min_size": SIZE, "max_size": SIZE}),
+        ("RandomResize", {"min_size": SIZE + 0.5, "max_size": 2 * SIZE}),
+        ("TrivialAugmentWide", {"num_magnitude_bins": 1}),
+        ("TrivialAugmentWide", {"interpolation": "bicubic"}),
+        ("TrivialAugmentWide", {"fill": 2}),
+        ("RandAugment", {"num_ops": -1}),
+        ("RandAugment", {"magnitude": 31}),
+        ("AutoAugment", {"policy": "mnist"}),
+        ("GaussianBlur", {}),
+        ("GaussianBlur", {"kernel_size": 4}),
+        ("GaussianBlur", {"kernel_size": 2 * SIZE + 1}),
+        ("GaussianBlur", {"kernel_size": 3, "sigma": 0}),
+        ("GaussianBlur", {"kernel_size": 3, "sigma": [2, 1]}),
         ("RandomErasing", {"scale": [-1, 1]}),
         ("RandomErasing", {"ratio": [0, 1]}),
         ("RandomErasing", {"value": "random"}),
@@ -327,6 +496,14 @@ NAN = float("nan")
 )
 def test_a_value_that_does_not_work_is_refused_where_it_stands(name, arguments):
     assert f"train.augment.{name}: " in refused({name: arguments})
+
+
+def test_another_size_than_the_network_sees_is_refused_with_the_remedy():
+    with pytest.raises(InputError) as error:
+        build_augment({"RandomResizedCrop": {"size": 14}}, SIZE, "train.augment", 12)
+    assert str(error.value) == (
+        "train.augment.RandomResizedCrop: makes images of 14 pixels, but they must end at 12: set its size to 12."
+    )
 
 
 def test_a_rotation_over_a_range_uses_all_of_it(gradients):

@@ -102,6 +102,8 @@ def test_a_value_of_the_wrong_type_is_refused(params, key, value, reason):
         ("prepare.test_fraction", 1, "between 0 and 1"),
         ("prepare.image_size", 2, "between 4 and 1024"),
         ("prepare.seed", -1, "between 0 and 4294967295"),
+        ("train.pretrained", "weights.pth", "none, package, the name of weights, or PATH@sha256"),
+        ("train.pretrained", "weights.pth@sha256:12ab", "none, package, the name of weights, or PATH@sha256"),
     ],
 )
 def test_a_value_out_of_range_is_refused_with_the_range(params, key, value, reason):

@@ -25,8 +25,8 @@ def test_each_airbench_has_about_half_the_weights_of_the_next_larger_or_less():
     assert 2 * least < medium < 0.6 * full
 
 
-@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v3_small"])
-def test_torchvisions_networks_are_built_by_name_for_the_number_of_classes(name):
+@pytest.mark.parametrize("name", ["resnet18", "mobilenet_v3_small", "timm/test_resnet", "timm/test_vit"])
+def test_torchvisions_and_timms_networks_are_built_by_name_for_the_number_of_classes(name):
     model = small(name, 5, 32)
     assert model.eval()(draw(0, 2, 3, 32, 32)).shape == (2, 5)
 
@@ -56,6 +56,8 @@ def test_an_unknown_name_is_refused_with_the_nearest():
         small("resnet81", 3, 32)
     with pytest.raises(InputError, match="did you mean 'airbench'"):
         small("airbnch", 3, 32)
+    with pytest.raises(InputError, match="no network is called 'timm/resnet81', did you mean 'timm/resnet"):
+        small("timm/resnet81", 3, 32)
 
 
 def test_networks_that_do_not_classify_images_are_unknown():
