@@ -65,6 +65,7 @@ def main() -> None:
     answers = load_predictions()
     description = load_description()
     network, metadata = load_checkpoint(CHECKPOINT)
+    require_crop(network)
     require_prepared(answers)
     images = map_split("test", description).images
     params = load_params("evaluate")
@@ -89,6 +90,15 @@ def main() -> None:
     with atomic_write(arguments.out) as file:
         file.write(page.replace("<!-- embedded -->", embedded).encode())
     print(f"{arguments.out}: {arguments.out.stat().st_size / 1e6:.1f} MB, with {len(chosen)} test images and the model")
+
+
+def require_crop(network: Network) -> None:
+    """Refuse a network for images that were made squares in another way than pixels.js does it."""
+    if (fit := network.preprocessing.fit) != "crop":
+        raise InputError(
+            f"the page cuts the centre out of each photograph, but {CHECKPOINT} was trained with prepare.fit: {fit}, "
+            "and would answer otherwise there: `make present` shows it as it is."
+        )
 
 
 def choose_weights(network: Network, images: np.ndarray) -> Network:

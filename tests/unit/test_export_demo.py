@@ -6,6 +6,7 @@ import hashlib
 import io
 import sys
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 from classifier.errors import InputError
@@ -64,6 +65,14 @@ def test_a_network_that_onnx_cannot_express_is_refused_by_name():
 
     with pytest.raises(InputError, match="the network restless cannot be exported to ONNX: "):
         to_onnx(Network(Restless(), nn.Identity(), network("airbench_small").preprocessing), "restless")
+
+
+def test_a_network_that_saw_more_than_the_centre_of_photographs_is_refused():
+    model = network("airbench_small")
+    export_demo.require_crop(model)
+    model.preprocessing = replace(model.preprocessing, fit="pad")
+    with pytest.raises(InputError, match=r"prepare\.fit: pad"):
+        export_demo.require_crop(model)
 
 
 def test_rounding_leaves_the_model_itself_as_it_was():
