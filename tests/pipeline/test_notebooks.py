@@ -130,7 +130,7 @@ def test_predictions_agree_with_the_metrics_and_with_both_revisions(compared):
             "recall": "table['recall'].to_dict()",
             "metrics": "metrics.to_dict()",
             "bins": "int(bins['count'].sum())",
-            "mistakes": "wrong['index'].tolist()",
+            "mistakes": "worst_mistakes(answers, len(answers))['index'].tolist()",
             "fixed": "fixed['path'].tolist()",
             "broken": "broken['path'].tolist()",
             "changed": "changed.loc['test.loss'].tolist()",

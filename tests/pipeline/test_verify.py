@@ -20,7 +20,7 @@ def verify(clone: Clone) -> tuple[int, dict[str, str], str]:
     process = clone.start(*COMMAND)
     lines = process.communicate()[0].splitlines()
     header = next((line for line in lines if line.startswith("stage ")), "")
-    table = [line for line in lines if line.startswith(("prepare ", "train ", "evaluate "))]
+    table = [line for line in lines if line.startswith(("prepare ", "weights ", "train ", "evaluate "))]
     start = header.find("verdict")
     return process.returncode, {line.split()[1]: line[start:] for line in table}, lines[-1]
 
@@ -44,9 +44,9 @@ def test_a_finished_clone_comes_out_again_and_stays_as_it_is(pipeline, tmp_path)
     before, status = snapshot(clone.path), clone.run("dvc", "status")
     code, verdicts, last = verify(clone)
     assert code == 0, last
-    assert len(verdicts) == 13
+    assert len(verdicts) == 14
     assert set(verdicts.values()) == {"same"}
-    assert last == "reproduced: all 13 outputs are what dvc.lock records, bit for bit."
+    assert last == "reproduced: all 14 outputs are what dvc.lock records, bit for bit."
     assert snapshot(clone.path) == before
     assert clone.run("dvc", "status") == status
     assert not leftovers(clone)
