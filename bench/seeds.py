@@ -1,6 +1,6 @@
 """The README's results: the whole pipeline on a dataset, in a scratch clone, once for each seed.
 
-    python bench/seeds.py DATASET [--seeds 0 1 2]
+    python bench/seeds.py DATASET [--params recipes/photos-frozen.yaml] [--seeds 0 1 2]
 
 DATASET is a folder in one of the layouts that prepare.py knows; it is copied into a clone of the last
 commit. Prints wall time and peak memory of each stage, the metrics of each seed, their mean and
@@ -21,15 +21,16 @@ from pathlib import Path
 import pandas as pd
 
 ROOT = Path(__file__).resolve().parents[1]
-STAGES = ["prepare", "train", "evaluate"]
+STAGES = ["prepare", "weights", "train", "evaluate"]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("dataset", type=Path)
+    parser.add_argument("--params", type=Path, default=ROOT / "params.yaml", help="a recipe (default: params.yaml)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     arguments = parser.parse_args()
-    dataset = arguments.dataset.resolve()
+    dataset, recipe = arguments.dataset.resolve(), arguments.params.resolve()
     os.environ["WANDB_MODE"] = "disabled"  # its processor time is measured elsewhere
     os.environ["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     with tempfile.TemporaryDirectory() as folder:
@@ -37,6 +38,7 @@ def main() -> None:
         subprocess.run(["git", "clone", "--quiet", ROOT, clone], check=True)
         os.chdir(clone)
         shutil.copytree(dataset, "data")
+        shutil.copy(recipe, "params.yaml")
         subprocess.run(["dvc", "add", "--quiet", "data"], check=True)
         costs, results = [], []
         for seed in arguments.seeds:
