@@ -27,13 +27,13 @@ from classifier.data.augment import build_augment
 from classifier.data.loader import Source, open_source
 from classifier.data.prepared import Description, load_description
 from classifier.errors import run
-from classifier.files import write_csv
+from classifier.files import sha256, write_csv
 from classifier.network.checkpoint import Metadata, save_checkpoint
 from classifier.network.models import build_network, require_size
 from classifier.network.network import Network
 from classifier.network.preprocessing import Preprocessing
 from classifier.network.pretrained import Pretrained, read_weights, take_over
-from classifier.paths import CHECKPOINT, HISTORY
+from classifier.paths import CHECKPOINT, HISTORY, WEIGHTS
 from classifier.reproducibility import (
     autocast_dtype,
     describe_environment,
@@ -85,16 +85,18 @@ def main() -> None:
         network.fit_to_data(lambda count: network.normalize(sample(train_set, count)))
     environment = describe_environment(device, dtype)
     criterion = Criterion(class_weights.to(device), params.class_weighting, params.label_smoothing)
-    trainer_class = Trainer
-    if features.suffice(network, params):
-        train_set, val_set = (features.compute(network, split, dtype) for split in (train_set, val_set))
-        network, trainer_class = features.HeadAlone(network), features.HeadTrainer
-    trainer = trainer_class(network, params, augment, criterion, low_res_size, device, dtype)
-    identity = asdict(description) | ({"weights": weights.sha256} if weights else {})
+    identity = asdict(description) | ({"weights": sha256(WEIGHTS)} if weights else {})
     state = state_path(asdict(params), identity, environment)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # the same care as for Ctrl+C
     with alone(Path(".resume/lock")), alone(state.with_suffix(".lock")):
         print("training {0} on {processor}, {threads} threads, {precision}".format(params.model, **environment))
+        trainer_class = Trainer
+        if features.suffice(network, params):
+            print("computing what the frozen layers make of each image, once", flush=True)
+            train_set = features.compute(network, train_set, dtype, mirrored=params.flip != "none")
+            val_set = features.compute(network, val_set, dtype, mirrored=False)
+            network, trainer_class = features.HeadAlone(network), features.HeadTrainer
+        trainer = trainer_class(network, params, augment, criterion, low_res_size, device, dtype)
         if (steps := params.epochs * trainer.steps(train_set)) < FEW_STEPS:
             print(f"note: only {steps} steps in all: a smaller train.batch_size or more train.epochs would learn more")
         tracker = start_run("train", environment)

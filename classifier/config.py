@@ -129,8 +129,8 @@ def contradictions(prepare: PrepareParams, train: TrainParams) -> Iterator[str]:
         )
     if train.optimizer == "muon" and train.backbone_lr_scale != 1:
         yield "train.backbone_lr_scale: must be 1.0 with muon, whose lr is the backbone's and aux_lr the head's"
-    if train.freeze == "backbone" and train.pretrained == "none":
-        yield "train.freeze: backbone keeps what was learnt elsewhere, but train.pretrained is none"
+    if train.freeze != "none" and train.pretrained == "none":
+        yield f"train.freeze: {train.freeze} keeps what was learnt elsewhere, but train.pretrained is none"
     if train.freeze_epochs and train.pretrained == "none":
         yield "train.freeze_epochs: must be 0 where train.pretrained is none: there is nothing to keep meanwhile"
     if train.freeze_epochs and train.freeze == "backbone":

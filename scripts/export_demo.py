@@ -28,7 +28,7 @@ from classifier.errors import InputError, run
 from classifier.files import atomic_write, sha256
 from classifier.network.checkpoint import Metadata, load_checkpoint
 from classifier.network.export import round_weights, to_onnx
-from classifier.network.inference import predict_logits, test_time_views
+from classifier.network.inference import batch_size, predict_logits, test_time_views
 from classifier.network.network import Network
 from classifier.network.predictor import Predictor
 from classifier.paths import CHECKPOINT
@@ -105,7 +105,9 @@ def choose_weights(network: Network, images: np.ndarray) -> Network:
     """The network with weights of 16 bits, which halve its size, unless its answers on test images differ."""
     sample = torch.from_numpy(np.array(images[:: -(-len(images) // SAMPLE)]))
     rounded = round_weights(network)
-    exact, short = (predict_logits(n, [sample], torch.float32).softmax(1) for n in (network, rounded))
+    exact, short = (
+        predict_logits(n, sample.split(batch_size(n)), torch.float32).softmax(1) for n in (network, rounded)
+    )
     difference = float((exact - short).abs().max())
     same = difference <= TOLERANCE and torch.equal(exact.argmax(1), short.argmax(1))  # NaN is not the same
     print(

@@ -83,7 +83,11 @@ def load_description() -> Description:
         return Description(**{name: document[name] for name in Description.__dataclass_fields__})
     except FileNotFoundError:
         raise InputError(f"{DATASET} not found: run `dvc repro` or `python prepare.py` first.") from None
-    except (ValueError, KeyError, TypeError) as error:
+    except KeyError as error:
+        raise InputError(
+            f"{DATASET} has no {error}: another version of prepare.py wrote it, run `dvc repro -f prepare`."
+        ) from None
+    except (ValueError, TypeError) as error:
         raise InputError(f"{DATASET} is damaged ({error!r}): run `dvc repro -f prepare`.") from None
 
 

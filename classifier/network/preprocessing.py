@@ -45,5 +45,5 @@ class Preprocessing:
 
     def centre(self, images: Images) -> Images:
         """The part of stored images that a network sees: [..., size, size] to [..., crop, crop]."""
-        start = (self.size - self.crop) // 2
+        start = round((self.size - self.crop) / 2)  # as torchvision's CenterCrop, and `center_crop` in training
         return images[..., start : start + self.crop, start : start + self.crop]

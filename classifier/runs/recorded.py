@@ -20,7 +20,7 @@ class RecordedStage:
 
     deps: dict[str, str]  # path → MD5, "" where DVC records none
     outs: dict[str, str]
-    params: dict[str, Any]  # its sections of params.yaml
+    params: dict[str, Any]  # sections of params.yaml, or single values by dotted names: train.model
 
 
 Lock = dict[str, RecordedStage]  # by the name of the stage

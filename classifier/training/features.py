@@ -21,7 +21,7 @@ class HeadAlone(Network):
 
     def __init__(self, network: Network):
         super().__init__(network.module, network.head, network.preprocessing)
-        self.wrap(lambda module: network.head)
+        self.wrap(lambda module: network._wrapper(network.head))
 
     def see(self, features: Tensor) -> Tensor:
         return features[:, 0]
@@ -36,8 +36,11 @@ class HeadTrainer(Trainer):
         return features[torch.arange(len(features), device=features.device), mirror.long()]
 
 
-def compute(network: Network, source: Source, dtype: torch.dtype) -> ResidentSource:
-    """What the head of `network` gets for each image and for its mirror image: float32 [N, 2, features]."""
+def compute(network: Network, source: Source, dtype: torch.dtype, mirrored: bool) -> ResidentSource:
+    """What the head of `network` gets for each image and, if `mirrored`, for its mirror image.
+
+    Returns a source of float32 [N, 1 or 2, features] in the place of images.
+    """
     seen: list[Tensor] = []
     features: list[Tensor] = []
     hook = network.head.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].float()))
@@ -45,8 +48,8 @@ def compute(network: Network, source: Source, dtype: torch.dtype) -> ResidentSou
     with torch.inference_mode():
         for images in source.in_order(batch_size(network)):
             with torch.autocast(images.device.type, dtype, enabled=dtype != torch.float32):
-                for view in (images, images.flip(-1)):
-                    network(network.see(view))
+                for view in (images, images.flip(-1))[: 1 + mirrored]:
+                    network.module(network.see(view))
             features.append(torch.stack(seen, 1))
             seen.clear()
     hook.remove()

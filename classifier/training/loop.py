@@ -82,7 +82,7 @@ class Trainer:
     ) -> tuple[Tensor, Tensor]:
         """One update, on images resized to `size` if given, of which those are mirrored that `mirror`, bool [N], names.
 
-        Returns the mean loss and the accuracy of the batch, on the device.
+        Returns the mean loss and the accuracy of the batch, on the device; mixed images count by their own labels.
         """
         x, targets = self.mix(self.see(images, size, mirror), labels)
         with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):

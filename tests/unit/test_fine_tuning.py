@@ -161,6 +161,7 @@ def test_mixed_images_train_to_the_same_bits_each_time(fine_tune, how):
         ({"train.image_size": 48}, "train.image_size: must be at most prepare.image_size, which is 40, not 48"),
         ({"train.optimizer": "muon"}, "train.optimizer: muon brings every filter to a fixed norm"),
         ({"train.pretrained": "none", "train.freeze": "backbone"}, "train.freeze: backbone keeps what was learnt"),
+        ({"train.pretrained": "none", "train.freeze": "norms"}, "train.freeze: norms keeps what was learnt"),
         ({"train.pretrained": "none", "train.freeze_epochs": 1}, "train.freeze_epochs: must be 0 where"),
         ({"train.freeze": "backbone", "train.freeze_epochs": 1}, "train.freeze_epochs: must be 0 with"),
         ({"train.freeze_epochs": 2}, "train.freeze_epochs: must be less than train.epochs, which is 2"),

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import prepare
 import train
+from classifier.data.augment import build_augment
 from classifier.network.checkpoint import load_checkpoint
 from classifier.network.network import Network
 from classifier.network.preprocessing import Preprocessing
@@ -108,6 +109,14 @@ def test_a_network_without_hooks_draws_no_sample():
         raise AssertionError("nothing asked for it")
 
     small("resnet18", 3, 32).fit_to_data(sample)
+
+
+@pytest.mark.parametrize("size", range(16, 24))
+def test_training_and_evaluation_cut_the_same_centre(size):
+    preprocessing = Preprocessing(size, "crop", 16, "bilinear", (0.5,) * 3, (0.5,) * 3)
+    images = torch.rand(2, 3, size, size, generator=torch.Generator().manual_seed(0))
+    augmented = build_augment({}, size, "train.augment", 16)(images, torch.Generator())
+    assert torch.equal(preprocessing.centre(images), augmented)
 
 
 def test_the_network_sees_the_centre_of_a_stored_image():

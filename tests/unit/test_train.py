@@ -321,7 +321,7 @@ def test_a_flipped_bit_in_the_prepared_data_is_refused(run_train, split):
 @pytest.mark.parametrize("text", ["", "{}", "[]", '{"classes": ["cat"]}'])
 def test_a_damaged_description_is_refused(run_train, text):
     Path("prepared/dataset.json").write_text(text)
-    with pytest.raises(InputError, match=r"dataset\.json is damaged"):
+    with pytest.raises(InputError, match=r"dataset\.json (is damaged|has no .* another version)"):
         run_train()
 
 
