@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from classifier.errors import InputError
@@ -30,6 +31,11 @@ class Description:
     mean: list[float]  # per channel, of the training split, for pixels in [0, 1]
     std: list[float]
     splits: dict[str, dict[str, Any]]  # count, count per class, source and sha256 of each split
+
+    @property
+    def reported(self) -> str:
+        """The split that results are of: test, or val where nothing was held back for a test."""
+        return "test" if self.splits["test"]["count"] else "val"
 
 
 class SplitWriter:
@@ -129,9 +135,14 @@ def map_split(split: str, description: Description | None = None) -> PreparedSpl
             header_size = int.from_bytes(file.read(8), "little")
             header = json.loads(file.read(header_size))
         arrays = [
-            np.memmap(path, dtype, "r", 8 + header_size + header[name]["data_offsets"][0], tuple(header[name]["shape"]))
+            _map(path, dtype, 8 + header_size + header[name]["data_offsets"][0], tuple(header[name]["shape"]))
             for name, dtype in (("images", "u1"), ("labels", "<i8"))
         ]
     except (ValueError, KeyError, TypeError, OverflowError) as error:
         raise InputError(f"{path} is damaged ({error}): run `dvc repro -f prepare`.") from None
     return PreparedSplit(*arrays)
+
+
+def _map(path: Path, dtype: str, offset: int, shape: tuple[int, ...]) -> np.ndarray:
+    """A tensor of a file, mapped; an empty one has no bytes that could be."""
+    return np.memmap(path, dtype, "r", offset, shape) if 0 not in shape else np.empty(shape, dtype)
