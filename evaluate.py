@@ -24,7 +24,7 @@ from classifier.paths import CHECKPOINT, CROSS_SECTION_PICTURE, METRICS, MISTAKE
 from classifier.results.metrics import per_class, reliability, summarize
 from classifier.results.plots import image_grid
 from classifier.results.predictions import (
-    IMAGES,
+    IMAGE,
     NO_TEST,
     is_right,
     make_predictions,
@@ -88,7 +88,7 @@ def draw_grids(images: np.ndarray, predictions: pd.DataFrame, split: str) -> Non
     evenly = predictions.iloc[np.linspace(0, count - 1, min(CROSS_SECTION, count)).astype(int)]
     worst = worst_mistakes(predictions)
     caution = "; nothing was held back for a test" if split == "val" else ""
-    right = f"{1 - wrong / count:.1%} of the {IMAGES[split]} are classified correctly"
+    right = f"{1 - wrong / count:.1%} of the {IMAGE[split]}s are classified correctly"
     for path, rows, title in (
         (CROSS_SECTION_PICTURE, evenly, f"{right}{caution}"),
         (MISTAKES_PICTURE, worst, f"The {len(worst)} most confident of {wrong} wrong answers{caution}"),

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 COLUMNS = ("index", "path", "label", "prediction", "confidence")  # names that no class may have
-IMAGES = {"test": "test images", "val": "validation images"}  # what the rows are, by their split
+IMAGE = {"test": "test image", "val": "validation image"}  # what a row is about, by the split of all
 NO_TEST = (
     "Nothing was held back for a test: these numbers are of the validation images, by which choices were made, "
     "so they may flatter."
@@ -40,7 +40,7 @@ def make_predictions(probabilities: np.ndarray, labels: np.ndarray, classes: lis
     """
     paths = list_prepared(split)["path"].to_numpy()
     if len(paths) != len(labels):
-        raise InputError(f"{LISTING} lists {len(paths)} {IMAGES[split]}, not {len(labels)}: run `dvc repro`.")
+        raise InputError(f"{LISTING} lists {len(paths)} {IMAGE[split]}s, not {len(labels)}: run `dvc repro`.")
     names = np.array(classes)
     answers = (np.arange(len(labels)), paths, names[labels], names[probabilities.argmax(1)], probabilities.max(1))
     table = pd.DataFrame(dict(zip(COLUMNS, answers, strict=True)))
@@ -88,7 +88,7 @@ def require_prepared(predictions: pd.DataFrame) -> str:
     Raises:
         InputError: if they are for other images, or prepared/ is incomplete.
     """
-    for split in IMAGES:
+    for split in IMAGE:
         if list_prepared(split)["path"].tolist() == predictions["path"].tolist():
             return split
     raise InputError(f"{PREDICTIONS} is about other images than {PREPARED}/: run `dvc repro`.")

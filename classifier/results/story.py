@@ -6,7 +6,7 @@ or plain counts where there are fewer images than that.
 """
 
 from classifier.results.predictions import (
-    IMAGES,
+    IMAGE,
     NO_TEST,
     class_names,
     count_right,
@@ -129,7 +129,7 @@ def certainty(answers: pd.DataFrame, confidence: float, split: str) -> tuple[str
     share = (alike.sum() + 1) / (count + 2)  # Laplace's rule: a few answers, all right, do not prove certainty
     word = next(word for least, word in CERTAINTY.items() if share >= least)
     right = "all" if alike.all() else alike.sum()
-    return word, f"It was about as sure of {count} {IMAGES[split]} and got {right} of them right."
+    return word, f"It was about as sure of {count} {IMAGE[split]}s and got {right} of them right."
 
 
 def changes(before: pd.DataFrame, after: pd.DataFrame) -> list[str]:
