@@ -37,6 +37,7 @@ import numpy as np
 import pandas as pd
 
 CROSS_SECTION = 32  # images
+NOTE = "nothing was held back for a test"  # NO_TEST where there is little room: in tables and titles
 
 
 def main() -> None:
@@ -63,7 +64,7 @@ def main() -> None:
         print(f"{split}: accuracy {m['accuracy']:.2%}, {worst}")
     split = description.reported
     if split == "val":
-        metrics["note"] = NO_TEST
+        metrics["note"] = NOTE
         print(f"note: {NO_TEST}")
 
     images, labels = mapped[split]
@@ -87,7 +88,7 @@ def draw_grids(images: np.ndarray, predictions: pd.DataFrame, split: str) -> Non
     count, wrong = len(predictions), (~is_right(predictions)).sum()
     evenly = predictions.iloc[np.linspace(0, count - 1, min(CROSS_SECTION, count)).astype(int)]
     worst = worst_mistakes(predictions)
-    caution = "; nothing was held back for a test" if split == "val" else ""
+    caution = f"; {NOTE}" if split == "val" else ""
     right = f"{1 - wrong / count:.1%} of the {IMAGE[split]}s are classified correctly"
     for path, rows, title in (
         (CROSS_SECTION_PICTURE, evenly, f"{right}{caution}"),

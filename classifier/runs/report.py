@@ -31,8 +31,8 @@ def note_missing_tests(runs: list[Run]) -> list[str]:
     without = [run.rev for run in runs if run.split == "val"]
     if 0 < len(without) < len(runs):
         return [
-            f"Nothing was held back for a test in {', '.join(without)}: only validation metrics are there to compare, "
-            "and which images validate may differ, too."
+            f"Nothing was held back for a test in {', '.join(without)}: only validation metrics can be compared, and "
+            "the validation images may be others, too."
         ]
     return [NO_TEST] if without else []
 

@@ -279,7 +279,7 @@ VAL_ONLY = {"val.accuracy": 0.9, "val.loss": 0.5}
 def test_where_one_run_has_no_test_split_that_is_said_and_val_compared(revisions, capsys):
     revisions(make_run("a"), make_run("b", metrics=VAL_ONLY, lr=0.2), revs=["a", "b"])
     output = capsys.readouterr().out
-    assert "Note: Nothing was held back for a test in b: only validation metrics are there to compare" in output
+    assert "Note: Nothing was held back for a test in b: only validation metrics can be compared" in output
     assert "The predictions of a are for test images, those of b are for validation images." in output
     assert rows(output, "val.accuracy")
     assert not rows(output, "test.accuracy")

@@ -195,9 +195,9 @@ def test_without_a_test_split_every_number_comes_with_a_word_about_it(untested, 
     printed = capsys.readouterr().out
     assert f"note: {NO_TEST}\n" in printed
     assert "test: " not in printed.replace(NO_TEST, "")
-    assert json.loads(Path("metrics.json").read_text())["note"] == NO_TEST
+    assert json.loads(Path("metrics.json").read_text())["note"] == evaluate.NOTE == "nothing was held back for a test"
     assert "of the validation images are classified correctly" in titles[0]
-    assert all(title.endswith("nothing was held back for a test") for title in titles)
+    assert all(title.endswith(evaluate.NOTE) for title in titles)
 
 
 def test_with_a_test_split_nothing_is_said_of_one_that_is_missing(trained, monkeypatch, capsys):
