@@ -3,6 +3,7 @@
 import io
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import evaluate
 import prepare
@@ -12,7 +13,7 @@ from classifier.errors import InputError
 from classifier.network.predictor import Predictor
 from classifier.paths import CHECKPOINT
 from classifier.results.plots import image_grid
-from classifier.results.predictions import NO_TEST, load_predictions, require_prepared, require_same_model
+from classifier.results.predictions import NO_TEST, is_right, load_predictions, require_prepared, require_same_model
 
 import numpy as np
 import pandas as pd
@@ -212,3 +213,12 @@ def test_another_empty_file_in_the_place_of_the_test_split_is_noticed(untested):
     path.write_bytes(path.read_bytes().replace(b"U8", b"I8"))
     with pytest.raises(InputError, match=r"prepared/test\.safetensors is not the file that"):
         evaluate.main()
+
+
+def test_without_a_test_split_what_wandb_gets_is_called_val(untested):
+    run = pytest.importorskip("classifier.tracking.run")
+    evaluate.main()
+    logged: dict = {}
+    run.log_evaluation(SimpleNamespace(summary={}, log=logged.update, log_artifact=lambda artifact: None))
+    mistakes = {"val/mistakes"} if (~is_right(load_predictions())).any() else set()
+    assert logged.keys() == {"val/per_class", "val/confusion_matrix"} | mistakes
