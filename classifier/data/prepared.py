@@ -10,7 +10,6 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from classifier.errors import InputError
@@ -135,14 +134,9 @@ def map_split(split: str, description: Description | None = None) -> PreparedSpl
             header_size = int.from_bytes(file.read(8), "little")
             header = json.loads(file.read(header_size))
         arrays = [
-            _map(path, dtype, 8 + header_size + header[name]["data_offsets"][0], tuple(header[name]["shape"]))
+            np.memmap(path, dtype, "r", 8 + header_size + header[name]["data_offsets"][0], tuple(header[name]["shape"]))
             for name, dtype in (("images", "u1"), ("labels", "<i8"))
         ]
     except (ValueError, KeyError, TypeError, OverflowError) as error:
         raise InputError(f"{path} is damaged ({error}): run `dvc repro -f prepare`.") from None
     return PreparedSplit(*arrays)
-
-
-def _map(path: Path, dtype: str, offset: int, shape: tuple[int, ...]) -> np.ndarray:
-    """A tensor of a file, mapped; an empty one has no bytes that could be."""
-    return np.memmap(path, dtype, "r", offset, shape) if 0 not in shape else np.empty(shape, dtype)
