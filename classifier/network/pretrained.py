@@ -1,6 +1,6 @@
 """Pretrained weights as an input of training: their file, and how a network takes them over.
 
-The stage `weights` (scripts/get_weights.py) fetches them from one of the places that classifier/network/sources.py
+The stage `weights` (scripts/get_weights.py) fetches them from one of the places that classifier/network/sources/
 knows, and writes the file; train.py reads it.
 """
 

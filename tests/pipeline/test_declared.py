@@ -46,7 +46,7 @@ def recorded(request, finished, tmp_path_factory):
     folder = tmp_path_factory.mktemp("recorded")
     copy = shutil.copytree(finished.path, folder / "copy", ignore=shutil.ignore_patterns(".git", "cache"))
     params = copy / "params.yaml"
-    augmented = "augment: {RandomGrayscale: {p: 0.5}}"  # only then does prepare.py import classifier/data/augment.py
+    augmented = "augment: {RandomGrayscale: {p: 0.5}}"  # only then does prepare.py import classifier/data/augment/
     params.write_text(params.read_text().replace("augment: {}", augmented, 1))
     stage = Declared.of(copy, request.param)
     return request.param, stage, record(copy, stage, folder)

@@ -1,7 +1,6 @@
 """The augmentations against torchvision's, and their draws."""
 
-from classifier.data import autoaugment, transforms
-from classifier.data.augment import build_augment
+from classifier.data.augment import autoaugment, build_augment, transforms
 from classifier.errors import InputError
 
 import pytest

@@ -7,7 +7,7 @@ from them by rounding. The images that drew the same operation go through it tog
 from collections.abc import Callable
 from typing import NamedTuple
 
-from classifier.data import operations
+from classifier.data.augment import operations
 
 import torch
 from torch import Generator, Tensor

@@ -9,9 +9,9 @@ Images keep their size unless `size` says otherwise.
 import math
 from collections.abc import Callable, Sequence
 
-from classifier.data.autoaugment import auto_augment, rand_augment, trivial_augment_wide
-from classifier.data.operations import adjust_hue, blend, gray, resize_box, warp
-from classifier.data.operations import gaussian_blur as blur
+from classifier.data.augment.autoaugment import auto_augment, rand_augment, trivial_augment_wide
+from classifier.data.augment.operations import adjust_hue, blend, gray, resize_box, warp
+from classifier.data.augment.operations import gaussian_blur as blur
 
 import torch
 import torch.nn.functional as F
