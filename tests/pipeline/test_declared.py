@@ -3,6 +3,7 @@
 import shutil
 from dataclasses import replace
 
+from tests.clones import ROOT
 from tests.pipeline.declared import Declared, record, run_alone, undeclared, unread
 
 import pytest
@@ -16,7 +17,10 @@ READ_UNSEEN = {"evaluate": ["models/classifier.safetensors"]}
 
 # Not read where train.pretrained is `none`, as here.
 WITHOUT_WEIGHTS = {
-    "weights": [f"classifier/network/{name}.py" for name in ("airbench", "checkpoint", "models", "network", "sources")],
+    "weights": [
+        *(f"classifier/network/{name}.py" for name in ("airbench", "checkpoint", "models", "network")),
+        *sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "classifier/network/sources").glob("*.py")),
+    ],
     "train": ["pretrained/weights.safetensors"],
 }
 
