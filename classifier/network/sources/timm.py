@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Any
 
+from classifier.config import TIMM
 from classifier.errors import InputError, nearest
 from classifier.files import sha256
-from classifier.network.models import TIMM
 from classifier.network.preprocessing import Preprocessing
 from classifier.network.pretrained import Pretrained
 from classifier.network.sources.download import PATH_FORM, TIMEOUT, unreachable
@@ -76,7 +76,7 @@ def _hub_file(repository: str, model: str) -> Path:
     """
     try:
         import huggingface_hub as hub
-        from huggingface_hub.utils import EntryNotFoundError
+        from huggingface_hub.errors import RemoteEntryNotFoundError
     except ImportError as error:
         raise InputError(
             f"timm's weights need huggingface_hub ({error}): `python -m pip install huggingface_hub`."
@@ -96,7 +96,7 @@ def _hub_file(repository: str, model: str) -> Path:
         try:
             hub.get_hf_file_metadata(url, timeout=TIMEOUT)  # without the retries of minutes that follow otherwise
             path = hub.hf_hub_download(repository, file, revision=revision, etag_timeout=TIMEOUT)
-        except EntryNotFoundError:
+        except RemoteEntryNotFoundError:  # the Hub's answer; LocalEntryNotFoundError says that there was none
             continue
         except Exception as error:  # whatever its HTTP library raises: that changed with its versions
             raise unreachable(url, error, files[0], folder, model) from None
