@@ -52,6 +52,10 @@ class Pretrained:
     sha256: str
     licence: str | None
 
+    def origin(self) -> dict[str, str | None]:
+        """What a checkpoint tells of the weights that its training started from."""
+        return {"source": self.source, "sha256": self.sha256, "licence": self.licence}
+
 
 def named_file(setting: str) -> tuple[Path, str] | None:
     """The path and the SHA-256 of the file that train.pretrained, `setting`, names; None if it names none.
