@@ -378,4 +378,5 @@ def test_the_version_of_timm_is_recorded_with_its_networks_alone():
     timms, torchvisions, own = (describe_environment(torch.device("cpu"), torch.float32, name) for name in names)
     assert timms == own | {"timm": version("timm")}
     assert torchvisions == own
+    assert "timm" not in own
     assert own["torchvision"] == version("torchvision")
