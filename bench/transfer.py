@@ -23,7 +23,6 @@ import argparse
 import csv
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -35,16 +34,13 @@ from typing import Any, NamedTuple
 
 from classifier.config import TrainParams, load_params
 from classifier.network.pretrained import read_weights
-from classifier.network.preprocessing import Preprocessing
 from classifier.paths import DATA, LISTING, METRICS, PARAMS, WEIGHTS
-from classifier.reproducibility import has_bf16
 
 import pandas as pd
-import torch
 import yaml
+from opponents import FINETUNING, FROZEN, TUTORIAL_EPOCHS, Start, adapt_tutorial, timm_commands
 
 ROOT = Path(__file__).resolve().parents[1]
-OPPONENTS = Path(__file__).with_name("opponents.py")
 Section = dict[str, Any]
 SCRATCH: dict[str, Section] = {
     "prepare": {"image_size": 72},
@@ -55,22 +51,15 @@ SCRATCH: dict[str, Section] = {
         "augment": {"RandomResizedCrop": {"size": 64, "scale": [0.35, 1.0]}},
     },
 }
-# timm documents settings for ImageNet alone. AdamW and cosine are what AutoGluon takes for timm's networks.
-TIMM = "--opt adamw --lr 1e-3 --weight-decay 0.05 --batch-size 64 --warmup-epochs 1 --sched-on-updates --channels-last"
 
 
 class Setup(NamedTuple):
     """What the contenders share."""
 
     arguments: argparse.Namespace
-    clone: Path  # of this project, with everything prepared
-    images: Path  # SPLIT/CLASS/FILE, for the opponents
-    params: TrainParams
-    preprocessing: Preprocessing  # that of the weights
-
-    @property
-    def network(self) -> str:
-        return self.params.model.removeprefix("timm/")
+    clone: Path  # of this project
+    params: TrainParams  # of the recipe
+    start: Start
 
 
 def main() -> None:
@@ -97,7 +86,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--repetitions", type=int, default=3)
     parser.add_argument("--tutorial", type=Path, metavar="FILE")
     parser.add_argument("--timm-train", type=Path, metavar="FILE")
-    parser.add_argument("--timm-options", default="", help="for timm's script, beside those of TIMM")
+    parser.add_argument("--timm-options", default="", help="for timm's script, beside those of opponents.py")
     parser.add_argument("--epochs", type=int, help="for each contender, instead of its own number")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     arguments = parser.parse_args()
@@ -124,7 +113,8 @@ def set_up(arguments: argparse.Namespace, folder: Path) -> Setup:
         link = images / row["split"] / row["class"] / (row["index"] + Path(row["path"]).suffix)
         link.parent.mkdir(parents=True, exist_ok=True)
         link.symlink_to(clone / DATA / row["path"])
-    return Setup(arguments, clone, images, params, weights.preprocessing)
+    start = Start(images, params.model.removeprefix("timm/"), clone / WEIGHTS, weights.preprocessing)
+    return Setup(arguments, clone, params, start)
 
 
 def write_params(clone: Path, recipe: Path, changes: dict[str, Section], epochs: int | None, seed: int) -> None:
@@ -151,75 +141,38 @@ def run_pipeline(setup: Setup, seed: int, recipe: Path, changes: dict[str, Secti
 
 
 def run_timm(setup: Setup, seed: int) -> dict[str, Any]:
-    epochs = setup.arguments.epochs or setup.params.epochs
-    classes = len(list((setup.images / "train").iterdir()))
-    amp = ["--amp", "--amp-dtype", "bfloat16"] if has_bf16(torch.device("cpu")) else []
-    colours = ["--mean", *setup.preprocessing.mean, "--std", *setup.preprocessing.std]
+    arguments = setup.arguments
+    epochs = arguments.epochs or setup.params.epochs
     with tempfile.TemporaryDirectory() as folder:
-        train = [setup.arguments.timm_train.resolve(), "--data-dir", setup.images, "--val-split", "val", *colours]
-        train += ["--model", setup.network, "--num-classes", classes, "--device", "cpu", *amp, *TIMM.split()]
-        train += ["--pretrained", "--pretrained-path", setup.clone / WEIGHTS, "--epochs", epochs, "--seed", seed]
-        train += ["--output", folder, "--experiment", "it", "--checkpoint-hist", 1]
-        train += setup.arguments.timm_options.split()
-        best = Path(folder) / "it" / "model_best.pth.tar"
-        test = [OPPONENTS, setup.network, best, setup.images / "test"]
-        return measure_opponent(Path(folder), train, test)
+        script, options = arguments.timm_train.resolve(), arguments.timm_options
+        return run_opponent(Path(folder), timm_commands(script, setup.start, epochs, seed, Path(folder), options))
 
 
-def run_tutorial(setup: Setup, seed: int) -> dict[str, Any]:
-    return run_section(setup, seed, "Finetuning the ConvNet")
+def run_tutorial(setup: Setup, seed: int, section: str = FINETUNING) -> dict[str, Any]:
+    arguments = setup.arguments
+    epochs = arguments.epochs or TUTORIAL_EPOCHS
+    with tempfile.TemporaryDirectory() as folder:
+        script = Path(folder) / "tutorial.py"
+        script.write_text(adapt_tutorial(arguments.tutorial, setup.start, section, epochs, seed))
+        return run_opponent(Path(folder), [[script]])
 
 
 def run_tutorial_frozen(setup: Setup, seed: int) -> dict[str, Any]:
-    return run_section(setup, seed, "ConvNet as fixed feature extractor")
+    return run_tutorial(setup, seed, FROZEN)
 
 
-def run_section(setup: Setup, seed: int, title: str) -> dict[str, Any]:
-    with tempfile.TemporaryDirectory() as folder:
-        script = Path(folder) / "tutorial.py"
-        script.write_text(adapt_tutorial(setup, seed, title))
-        return measure_opponent(Path(folder), [script])
-
-
-def adapt_tutorial(setup: Setup, seed: int, title: str) -> str:
-    """The tutorial's text up to the end of one of its sections, without the other, for these images and weights."""
-    text = setup.arguments.tutorial.read_text()
-    common, found, _ = text.partition("# Visualizing the model predictions\n")
-    section = re.search(rf"# {title}\n(.*?)\nvisualize_model\((\w+)\)", text, re.DOTALL)
-    if not found or not section:
-        sys.exit(f"{setup.arguments.tutorial} is not the tutorial that is known here: it has no section {title!r}")
-    text = common + section[1]
-    start = f"pretrained({setup.network!r}, {str(setup.clone / WEIGHTS)!r})"
-    colours = f"Normalize({list(setup.preprocessing.mean)}, {list(setup.preprocessing.std)})"
-    changes = {
-        r"'data/hymenoptera_data'": repr(str(setup.images)),
-        r"Normalize\(.*\)": colours,
-        r"(torchvision\.)?models\.resnet18\(.*\)": start,
-        r"\.fc\b": ".classifier",
-        r"nn\.Linear\(num_ftrs, 2\)": "nn.Linear(num_ftrs, len(class_names))",
-        r"num_epochs=25": f"num_epochs={setup.arguments.epochs or 25}",
-    }
-    for pattern, replacement in changes.items():
-        text, count = re.subn(pattern, lambda _, by=replacement: by, text)
-        if not count:
-            sys.exit(f"{setup.arguments.tutorial} is not the tutorial that is known here: it has no {pattern!r}")
-    before = f"from opponents import answer, pretrained\nimport torch\ntorch.manual_seed({seed})\n"
-    after = f"test = datasets.ImageFolder({str(setup.images / 'test')!r}, data_transforms['val'])\n"
-    return f"{before}{text}\n{after}answer({section[2]}, test, test.class_to_idx)\n"
-
-
-def measure_opponent(folder: Path, *commands: list[Any]) -> dict[str, Any]:
-    """Run Python with each of `commands`, the last of which writes answers.json; see opponents.py."""
+def run_opponent(folder: Path, commands: list[list[Any]]) -> dict[str, Any]:
+    """Run Python with each of `commands` in `folder`, where the last of them writes answers.json (inside.py)."""
     costs = pd.DataFrame([measure(folder, [sys.executable, *command]) for command in commands])
     answers = pd.DataFrame(json.loads((folder / "answers.json").read_text()), columns=["label", "prediction"])
     right = answers["label"] == answers["prediction"]
-    cost = costs.sum() | {"GB": costs["GB"].max()}
-    return result(right.mean(), right.groupby(answers["label"]).mean().to_dict(), dict(cost))
+    cost = costs.sum().to_dict() | {"GB": costs["GB"].max()}
+    return result(right.mean(), right.groupby(answers["label"]).mean().to_dict(), cost)
 
 
 def measure(folder: Path, command: list[Any]) -> dict[str, float]:
     """Run a command in a folder; what it costs, its children included."""
-    environment = os.environ | {"PYTHONPATH": str(OPPONENTS.parent)}
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}  # of inside.py
     with tempfile.TemporaryFile("w+", errors="replace") as log:
         start = time.monotonic()
         process = subprocess.Popen(list(map(str, command)), cwd=folder, env=environment, stdout=log, stderr=log)
