@@ -167,7 +167,7 @@ def run_opponent(folder: Path, commands: list[list[Any]]) -> dict[str, Any]:
     answers = pd.DataFrame(json.loads((folder / "answers.json").read_text()), columns=["label", "prediction"])
     right = answers["label"] == answers["prediction"]
     cost = costs.sum().to_dict() | {"GB": costs["GB"].max()}
-    return result(right.mean(), right.groupby(answers["label"]).mean().to_dict(), cost)
+    return result(float(right.mean()), right.groupby(answers["label"]).mean().to_dict(), cost)
 
 
 def measure(folder: Path, command: list[Any]) -> dict[str, float]:
