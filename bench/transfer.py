@@ -33,6 +33,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from classifier.config import TrainParams, load_params
+from classifier.errors import InputError, run
 from classifier.network.pretrained import read_weights
 from classifier.paths import DATA, LISTING, METRICS, PARAMS, WEIGHTS
 
@@ -108,12 +109,13 @@ def set_up(arguments: argparse.Namespace, folder: Path) -> Setup:
     params = load_params("train", clone / PARAMS)
     weights = read_weights(params.model, params.pretrained, clone / WEIGHTS)
     if not (params.model.startswith("timm/") and weights and weights.preprocessing):
-        sys.exit(f"{arguments.params}: the opponents need a network of timm's, with pretrained weights")
+        raise InputError(f"{arguments.params}: the opponents need a network of timm's with pretrained weights.")
     for row in csv.DictReader((clone / LISTING).open()):
         link = images / row["split"] / row["class"] / (row["index"] + Path(row["path"]).suffix)
         link.parent.mkdir(parents=True, exist_ok=True)
         link.symlink_to(clone / DATA / row["path"])
-    start = Start(images, params.model.removeprefix("timm/"), clone / WEIGHTS, weights.preprocessing)
+    kept = shutil.copy(clone / WEIGHTS, folder)  # `scratch` has none, in the same clone
+    start = Start(images, params.model.removeprefix("timm/"), Path(kept), weights.preprocessing)
     return Setup(arguments, clone, params, start)
 
 
@@ -212,4 +214,4 @@ CONTENDERS: dict[str, Callable[[Setup, int], dict[str, Any]]] = {
 
 
 if __name__ == "__main__":
-    main()
+    run(main)
