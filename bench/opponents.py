@@ -31,7 +31,6 @@ def timm_commands(script: Path, start: Start, epochs: int, seed: int, folder: Pa
     classes = len(list((start.images / "train").iterdir()))
     train = [script, "--data-dir", start.images, "--val-split", "val", "--num-classes", classes]
     train += ["--model", start.network, "--pretrained", "--pretrained-path", start.weights]
-    train += ["--mean", *start.preprocessing.mean, "--std", *start.preprocessing.std]
     train += ["--device", "cpu", "--epochs", epochs, "--seed", seed, *TIMM.split()]
     train += ["--amp", "--amp-dtype", "bfloat16"] if has_bf16(torch.device("cpu")) else []
     train += ["--output", folder, "--experiment", "run", "--checkpoint-hist", 1, *options.split()]
