@@ -168,7 +168,7 @@ def run_opponent(folder: Path, commands: list[list[Any]]) -> dict[str, Any]:
     costs = pd.DataFrame([measure(folder, [sys.executable, *command]) for command in commands])
     answers = pd.DataFrame(json.loads((folder / "answers.json").read_text()), columns=["label", "prediction"])
     right = answers["label"] == answers["prediction"]
-    cost = costs.sum().to_dict() | {"GB": costs["GB"].max()}
+    cost = costs.sum().to_dict() | {"GB": float(costs["GB"].max())}
     return result(float(right.mean()), right.groupby(answers["label"]).mean().to_dict(), cost)
 
 
