@@ -10,12 +10,11 @@ from collections.abc import Callable
 from classifier.data.prepared import list_prepared
 from classifier.errors import InputError
 from classifier.files import write_table
-from classifier.paths import CHECKPOINT, LISTING, PREDICTIONS, PREPARED
+from classifier.paths import CHECKPOINT, COLUMNS, LISTING, PREDICTIONS, PREPARED
 
 import numpy as np
 import pandas as pd
 
-COLUMNS = ("index", "path", "label", "prediction", "confidence")  # names that no class may have
 IMAGE = {"test": "test image", "val": "validation image"}  # what a row is about, by the split of all
 NO_TEST = (
     "Nothing was held back for a test: these numbers are of the validation images, by which choices were made, "
