@@ -6,13 +6,15 @@ import tracemalloc
 import zlib
 
 from classifier.data.images import decode
+from classifier.network.network import Normalize
 from classifier.network.preprocessing import Preprocessing
 
 import numpy as np
 import pytest
-from PIL import Image
-from torchvision import transforms
+import torch
+from PIL import Image, ImageOps
 from torchvision.transforms import InterpolationMode
+from torchvision.transforms._presets import ImageClassification
 
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 
@@ -90,31 +92,64 @@ def test_a_square_image_is_the_same_however_it_is_fitted(fit):
     assert np.array_equal(decode(noise(16, 16), 16, fit), noise(16, 16).transpose(2, 0, 1))
 
 
-def resized_and_cropped(pixels: np.ndarray, interpolation: str) -> tuple[np.ndarray, np.ndarray]:
-    """What a network sees of an image here, stored at 256 pixels, and through torchvision's usual transforms."""
-    preprocessing = Preprocessing(256, "crop", 224, interpolation, (0.5,) * 3, (0.5,) * 3)
-    ours = preprocessing.centre(decode(pixels, 256, "crop", interpolation))
-    usual = transforms.Compose([transforms.Resize(256, InterpolationMode(interpolation)), transforms.CenterCrop(224)])
-    return ours.astype(int), np.asarray(usual(Image.fromarray(pixels))).transpose(2, 0, 1).astype(int)
+def photograph(width: int, height: int, **options) -> bytes:
+    """A JPEG of smooth colours with a bright disc and dark stripes on them, whose edges tell if the grid is shifted."""
+    colours = Image.fromarray(noise(9, 7)).resize((width, height), Image.Resampling.BICUBIC)
+    y, x = np.mgrid[0:height, 0:width] / min(width, height)
+    disc = (x - 0.55) ** 2 + (y - 0.45) ** 2 < 0.1
+    stripes = (np.sin(60 * x + 25 * y) > 0.6) & ~disc
+    pixels = np.where(disc[..., None], 230, np.where(stripes[..., None], 20, np.asarray(colours)))
+    return encode(Image.fromarray(pixels.astype(np.uint8)), "JPEG", quality=90, **options)
 
 
-@pytest.mark.parametrize(("width", "height"), [(512, 512), (384, 256), (480, 720), (640, 512), (200, 250), (100, 150)])
+def on_its_side() -> Image.Exif:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    return exif
+
+
+PHOTOGRAPHS = {
+    "4:3": lambda: photograph(400, 300),
+    "3:4, upright": lambda: photograph(480, 640),
+    "odd margin": lambda: photograph(333, 271),
+    "odd margin, upright": lambda: photograph(271, 333),
+    "panorama": lambda: photograph(1001, 334),
+    "tall, which Pillow resizes along its height first": lambda: photograph(260, 1499),
+    "smaller than the network's input": lambda: photograph(101, 150),
+    "square": lambda: photograph(512, 512),
+    "on its side": lambda: photograph(421, 317, exif=on_its_side()),
+}
+
+
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
-def test_a_network_sees_what_torchvisions_resize_and_centre_crop_make(width, height, interpolation):
-    coarse = Image.fromarray(noise(9, 7))  # as smooth as a photograph once it is enlarged
-    pixels = np.asarray(coarse.resize((width, height), Image.Resampling.BICUBIC))
-    ours, theirs = resized_and_cropped(pixels, interpolation)
-    assert abs(ours - theirs).max() <= 1
+@pytest.mark.parametrize("name", PHOTOGRAPHS)
+def test_a_network_sees_what_torchvisions_evaluation_preset_makes(name, interpolation):
+    data = PHOTOGRAPHS[name]()
+    preprocessing = Preprocessing(256, "crop", 224, interpolation, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    seen = preprocessing.centre(decode(data, 256, "crop", interpolation))
+    ours = Normalize(preprocessing)(torch.from_numpy(seen.copy())[None])[0]
+    preset = ImageClassification(crop_size=224, resize_size=256, interpolation=InterpolationMode(interpolation))
+    theirs = preset(ImageOps.exif_transpose(Image.open(io.BytesIO(data))))
+    levels = (ours - theirs).abs() * 0.225 * 255  # what is left comes from the order of normalising
+    assert levels.mean() < 0.001
+    assert levels.max() < 0.01
 
 
-@pytest.mark.parametrize(("width", "height"), [(400, 300), (640, 427), (297, 320), (333, 1000)])
-def test_of_sides_that_torchvision_rounds_it_sees_them_less_than_a_pixel_aside(width, height):
-    """torchvision scales the longer side to whole pixels and cuts between pixels; here the centre is exact."""
-    row, column = np.indices((height, width)) * 256 / min(width, height)  # in pixels of the result
-    waves = 128 + 100 * np.stack([np.sin(row / 30), np.sin(column / 30), np.sin((row + column) / 30)], 2)
-    ours, theirs = resized_and_cropped(waves.round().astype(np.uint8), "bilinear")
-    steepest = 100 / 30  # levels a pixel; along both axes for the third
-    assert abs(ours[:2] - theirs[:2]).max() <= steepest + 1
+@pytest.mark.parametrize(("width", "height"), [(100_000, 10), (7, 70_000), (1, 3_000_000)])
+def test_of_a_thin_line_the_middle_is_seen_without_enlarging_the_rest(width, height, monkeypatch):
+    pixels = np.full((height, width, 3), RED, np.uint8)
+    middle = [slice(max(0, side // 2 - 16), side // 2 + 16) for side in (height, width)]
+    pixels[*middle] = BLUE
+    resize, sizes = Image.Image.resize, []
+
+    def spy(picture, size, *arguments):
+        sizes.append(size)
+        assert max(size) <= 16 * 224
+        return resize(picture, size, *arguments)
+
+    monkeypatch.setattr(Image.Image, "resize", spy)
+    assert (decode(pixels, 224).transpose(1, 2, 0) == BLUE).all()
+    assert len(sizes) == 1
 
 
 def test_shrinking_averages_and_does_not_skip_pixels():
