@@ -13,6 +13,7 @@ from tests.clones import Clone, copy_clone, once
 import export_demo
 import numpy as np
 import pytest
+from demo_page import runtime
 from PIL import Image
 
 from .samples import LOSSLESS, ROUNDED, digit, encode
@@ -28,9 +29,9 @@ pytestmark = pytest.mark.slow
 def exported(finished, tmp_path_factory):
     """A clone of the digits with demo.html in it. No test may change it."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(export_demo, "CACHE", ROOT / ".cache")  # fetched once for all tests
+        patch.setattr(runtime, "CACHE", ROOT / ".cache")  # fetched once for all tests
         try:
-            export_demo.fetch_runtime()
+            runtime.fetch_runtime()
         except InputError as error:
             pytest.skip(str(error))
 
