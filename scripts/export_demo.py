@@ -13,6 +13,7 @@ import gzip
 import html
 import io
 import json
+from dataclasses import asdict
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -40,6 +41,12 @@ from PIL import Image
 PAGE = Path(__file__).with_name("demo_page")
 SAMPLE = 200  # test images on which 16-bit weights are tried
 TOLERANCE = 8e-4  # between probabilities: with what a browser adds, they stay within a tenth of a percent
+# What visitors should know of how an image becomes a square, for each fit of classifier/data/images.py.
+HINTS = {
+    "crop": "What matters should be in the middle: the sides are cut off to make a square.",
+    "pad": "The model looks at the whole image, with grey beside it to make a square.",
+    "squash": "The model looks at the whole image, squeezed to make a square.",
+}
 THUMBNAIL = 96  # pixels a side in the gallery, for models that take larger images
 
 
@@ -54,7 +61,6 @@ def main() -> None:
     answers = load_predictions()
     description = load_description()
     network, metadata = load_checkpoint(CHECKPOINT)
-    require_crop(network)
     require_prepared(answers)
     images = map_split("test", description).images
     params = load_params("evaluate")
@@ -63,39 +69,30 @@ def main() -> None:
     runtime = fetch_runtime()
     network = choose_weights(network, images)
     chosen = choose_images(answers, arguments.images)
+    shown = metadata.preprocessing.centre(images)  # what the model sees of them
     data = {
         "classes": metadata.classes,
-        "size": metadata.preprocessing.size,
+        "preprocessing": asdict(metadata.preprocessing),
         "accuracy": float(is_right(answers).mean()),
         "recall": list(count_right(answers)["recall"].sort_values(ascending=False, kind="stable").items()),
-        "gallery": [{**row, "image": data_uri(images[row["index"]])} for row in chosen.to_dict("records")],
+        "gallery": [{**row, "image": data_uri(shown[row["index"]])} for row in chosen.to_dict("records")],
     }
     said = summary(answers) | {"What it cannot do": what_it_cannot_do(metadata.classes)}
     page = fill_page(arguments.title, data, said, notes(metadata, answers, chosen))
     parts = {"onnx": to_onnx(network, metadata.model), **runtime}
-    embedded = "\n".join(
-        f'<script type="text/plain" id="{name}">{compress(part)}</script>' for name, part in parts.items()
-    )
     with atomic_write(arguments.out) as file:
-        file.write(page.replace("<!-- embedded -->", embedded).encode())
+        file.write(embed(page, parts).encode())
     print(f"{arguments.out}: {arguments.out.stat().st_size / 1e6:.1f} MB, with {len(chosen)} test images and the model")
-
-
-def require_crop(network: Network) -> None:
-    """Refuse a network for images that were made squares in another way than pixels.js does it."""
-    if (fit := network.preprocessing.fit) != "crop":
-        raise InputError(
-            f"the page cuts the centre out of each photograph, but {CHECKPOINT} was trained with prepare.fit: {fit}, "
-            "and would answer otherwise there: `make present` shows it as it is."
-        )
 
 
 def choose_weights(network: Network, images: np.ndarray) -> Network:
     """The network with weights of 16 bits, which halve its size, unless its answers on test images differ."""
-    sample = torch.from_numpy(np.array(images[:: -(-len(images) // SAMPLE)]))
+    sample = images[:: -(-len(images) // SAMPLE)]
+    starts = range(0, len(sample), size := batch_size(network))
     rounded = round_weights(network)
     exact, short = (
-        predict_logits(n, sample.split(batch_size(n)), torch.float32).softmax(1) for n in (network, rounded)
+        predict_logits(n, (torch.from_numpy(np.array(sample[i : i + size])) for i in starts), torch.float32).softmax(1)
+        for n in (network, rounded)
     )
     difference = float((exact - short).abs().max())
     same = difference <= TOLERANCE and torch.equal(exact.argmax(1), short.argmax(1))  # NaN is not the same
@@ -127,7 +124,7 @@ def data_uri(image: np.ndarray) -> str:
 
 
 def notes(metadata: Metadata, answers: pd.DataFrame, chosen: pd.DataFrame) -> dict[str, str]:
-    """What the gallery and the footer must add for the page to be honest."""
+    """What must be said beside the gallery, the field for own images and the model for the page to be honest."""
     wrong, shown = (~is_right(table) for table in (answers, chosen))
     gallery = (
         f"{len(shown):,} of the {len(wrong):,} test images, of which the model has never seen any: {(~shown).sum()} "
@@ -137,6 +134,10 @@ def notes(metadata: Metadata, answers: pd.DataFrame, chosen: pd.DataFrame) -> di
         gallery += (
             f" Mistakes are shown more often than they happen: {wrong.sum():,} of all {len(wrong):,} answers are wrong."
         )
+    wanted = metadata.preprocessing
+    hint = HINTS[wanted.fit]
+    if wanted.crop < wanted.size and wanted.fit != "crop":
+        hint += " It leaves a narrow edge out."
     views = len(test_time_views(torch.zeros(1, 3, 8, 8), load_params("evaluate").tta))
     averaged = (
         f"In the numbers and the gallery each answer is an average over {views} views of the image; "
@@ -145,10 +146,10 @@ def notes(metadata: Metadata, answers: pd.DataFrame, chosen: pd.DataFrame) -> di
         else ""
     )
     footer = (
-        f"{averaged}Network {metadata.model}, {metadata.preprocessing.size} × {metadata.preprocessing.size} pixels, "
+        f"{averaged}Network {metadata.model}, {wanted.crop} × {wanted.crop} pixels, "
         f"checkpoint {sha256(CHECKPOINT)[:12]}. Runs with {RUNTIME}, © Microsoft, MIT licence."
     )
-    return {"gallery_note": gallery, "footer": footer}
+    return {"gallery_note": gallery, "hint": hint, "footer": footer}
 
 
 def fill_page(title: str, data: dict[str, Any], story: dict[str, str], notes: dict[str, str]) -> str:
@@ -166,6 +167,12 @@ def fill_page(title: str, data: dict[str, Any], story: dict[str, str], notes: di
         story=sections,
         **{name: html.escape(text) for name, text in notes.items()},
     )
+
+
+def embed(page: str, parts: dict[str, bytes]) -> str:
+    """The page with the model and what runs it, each under its name, as app.js unpacks them."""
+    scripts = (f'<script type="text/plain" id="{name}">{compress(part)}</script>' for name, part in parts.items())
+    return page.replace("<!-- embedded -->", "\n".join(scripts))
 
 
 def compress(data: bytes) -> str:
