@@ -87,13 +87,14 @@ def main() -> None:
 
 def choose_weights(network: Network, images: np.ndarray) -> Network:
     """The network with weights of 16 bits, which halve its size, unless its answers on test images differ."""
-    sample = images[:: -(-len(images) // SAMPLE)]
-    starts = range(0, len(sample), size := batch_size(network))
+    sample, size = images[:: -(-len(images) // SAMPLE)], batch_size(network)
     rounded = round_weights(network)
-    exact, short = (
-        predict_logits(n, (torch.from_numpy(np.array(sample[i : i + size])) for i in starts), torch.float32).softmax(1)
-        for n in (network, rounded)
-    )
+
+    def answer(network: Network) -> torch.Tensor:
+        batches = (torch.from_numpy(np.array(sample[i : i + size])) for i in range(0, len(sample), size))
+        return network.probabilities(predict_logits(network, batches, torch.float32))
+
+    exact, short = answer(network), answer(rounded)
     difference = float((exact - short).abs().max())
     same = difference <= TOLERANCE and torch.equal(exact.argmax(1), short.argmax(1))  # NaN is not the same
     print(
