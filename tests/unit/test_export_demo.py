@@ -4,9 +4,12 @@ import base64
 import gzip
 import sys
 from dataclasses import replace
+from types import SimpleNamespace
 
 from classifier.errors import InputError
+from classifier.network.checkpoint import Metadata
 from classifier.network.export import round_weights, to_onnx
+from classifier.network.inference import batch_size
 from classifier.network.network import Network
 from tests.conftest import small
 
@@ -63,14 +66,6 @@ def test_a_network_that_onnx_cannot_express_is_refused_by_name():
         to_onnx(Network(Restless(), nn.Identity(), network("airbench_small").preprocessing), "restless")
 
 
-def test_a_network_that_saw_more_than_the_centre_of_photographs_is_refused():
-    model = network("airbench_small")
-    export_demo.require_crop(model)
-    model.preprocessing = replace(model.preprocessing, fit="pad")
-    with pytest.raises(InputError, match=r"prepare\.fit: pad"):
-        export_demo.require_crop(model)
-
-
 def test_rounding_leaves_the_model_itself_as_it_was():
     model = network("airbench_small")
     before = probabilities(model)
@@ -92,6 +87,40 @@ def test_weights_too_large_for_sixteen_bits_are_kept(capsys):
         model.module.groups[0].norm2.running_var.mul_(1e12)
     assert export_demo.choose_weights(model, IMAGES.numpy()) is model
     assert "those of 32 bits are kept" in capsys.readouterr().out
+
+
+def test_weights_are_chosen_in_batches_that_fit_the_size_of_the_images(monkeypatch):
+    """Memory: 200 photographs at once would take gigabytes."""
+    model, seen = network("airbench_small"), []
+    model.preprocessing = replace(model.preprocessing, size=256, crop=224)
+
+    def predict_logits(network, batches, dtype):
+        seen.extend(len(batch) for batch in batches)
+        return torch.zeros(200, 3)
+
+    monkeypatch.setattr(export_demo, "predict_logits", predict_logits)
+    export_demo.choose_weights(model, np.broadcast_to(IMAGES[0, :, :1, :1].numpy(), (1000, 3, 256, 256)))
+    assert max(seen) == batch_size(model) <= 40
+    assert sum(seen) == 2 * 200, "with weights of 32 bits and of 16"
+
+
+@pytest.mark.parametrize(
+    ("fit", "crop", "said"),
+    [
+        ("crop", 16, "the sides are cut off to make a square."),
+        ("crop", 12, "the sides are cut off to make a square."),
+        ("pad", 16, "with grey beside it to make a square."),
+        ("pad", 12, "with grey beside it to make a square. It leaves a narrow edge out."),
+        ("squash", 12, "squeezed to make a square. It leaves a narrow edge out."),
+    ],
+)
+def test_the_page_says_what_becomes_of_a_photograph_and_what_the_network_sees(fit, crop, said, monkeypatch):
+    wanted = replace(network("airbench_small").preprocessing, fit=fit, crop=crop)
+    monkeypatch.setattr(export_demo, "load_params", lambda stage: SimpleNamespace(tta="none"))
+    monkeypatch.setattr(export_demo, "sha256", lambda path: "0" * 64)
+    notes = export_demo.notes(Metadata("airbench_small", ["cat", "dog"], wanted), predictions(), predictions())
+    assert notes["hint"].endswith(said)
+    assert f"Network airbench_small, {crop} × {crop} pixels, " in notes["footer"]
 
 
 def predictions() -> pd.DataFrame:
@@ -129,7 +158,9 @@ def test_large_images_are_embedded_as_small_ones(size, kind):
 
 def test_text_cannot_leave_the_script_that_it_stands_in():
     name = "</script><!--<script>"
-    page = export_demo.fill_page(name, {"classes": [name]}, {name: name}, {"gallery_note": name, "footer": name})
+    page = export_demo.fill_page(
+        name, {"classes": [name]}, {name: name}, {"gallery_note": name, "hint": name, "footer": name}
+    )
     assert name not in page
 
 
