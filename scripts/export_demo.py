@@ -47,7 +47,8 @@ HINTS = {
     "pad": "The model looks at the whole image, with grey beside it to make a square.",
     "squash": "The model looks at the whole image, squeezed to make a square.",
 }
-THUMBNAIL = 96  # pixels a side in the gallery, for models that take larger images
+COARSE = 96  # pixels a side up to which images are shown exactly, pixel by pixel
+THUMBNAIL = 160  # pixels a side in the gallery, for models that take larger images
 
 
 def main() -> None:
@@ -115,11 +116,12 @@ def choose_images(answers: pd.DataFrame, count: int) -> pd.DataFrame:
 def data_uri(image: np.ndarray) -> str:
     """A uint8 image [3, H, W]: exact, or a small JPEG where it is large."""
     picture, buffer = Image.fromarray(image.transpose(1, 2, 0)), io.BytesIO()
-    if picture.width <= THUMBNAIL:
+    if picture.width <= COARSE:
         picture.save(buffer, "PNG", optimize=True)
         kind = "png"
     else:
-        picture.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS).save(buffer, "JPEG", quality=85)
+        picture.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS)
+        picture.save(buffer, "JPEG", quality=80)
         kind = "jpeg"
     return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
 

@@ -7,7 +7,6 @@ from classifier.errors import InputError
 from tests.conftest import ROOT
 
 import pytest
-from demo_page import runtime
 
 CACHE = ROOT / ".cache"
 
@@ -36,6 +35,8 @@ def launch(playwright):
 @pytest.fixture(scope="session")
 def runtime_files():
     """What runs the model in demo.html, fetched once and kept; without it, the test is skipped."""
+    from demo_page import runtime  # which docs/pictures.py, where `launch` is used too, does not find
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(runtime, "CACHE", CACHE)
         try:

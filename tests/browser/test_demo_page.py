@@ -1,6 +1,7 @@
 """demo.html without its model: the rest of the page works, whatever the classes are called."""
 
 from dataclasses import asdict
+from pathlib import Path
 
 from classifier.network.preprocessing import Preprocessing
 
@@ -15,18 +16,22 @@ NAMES = ["</script><script>alert(1)</script>", 'a "quoted" & <b>bold</b> ' + 20 
 
 @pytest.fixture
 def gallery(page, tmp_path):
-    """A page without a model, with right and wrong answers of the classes NAMES."""
-    image = export_demo.data_uri(np.zeros((3, 8, 8), np.uint8))
+    return open_gallery(page, tmp_path, size=8)
+
+
+def open_gallery(page, folder: Path, size: int):
+    """A page without a model, with right and wrong answers of the classes NAMES, for images of `size` pixels."""
+    image = export_demo.data_uri(np.zeros((3, size, size), np.uint8))
     pairs = [(NAMES[0], NAMES[0]), (NAMES[0], NAMES[1]), (NAMES[1], NAMES[1]), (NAMES[2], NAMES[3])]
     data = {
         "classes": NAMES,
-        "preprocessing": asdict(Preprocessing(8, "crop", 8, "bilinear", (0.5,) * 3, (0.5,) * 3)),
+        "preprocessing": asdict(Preprocessing(size, "crop", size, "bilinear", (0.5,) * 3, (0.5,) * 3)),
         "accuracy": 0.5,
         "recall": [[name, 0.5] for name in NAMES],
         "gallery": [{"image": image, "label": a, "prediction": b, "confidence": 0.7} for a, b in pairs],
     }
     notes = {"gallery_note": NAMES[0], "hint": NAMES[2], "footer": NAMES[1]}
-    path = tmp_path / "page.html"
+    path = folder / "page.html"
     path.write_text(export_demo.fill_page(NAMES[0], data, {NAMES[0]: NAMES[1]}, notes), encoding="utf-8")
     page.goto(path.as_uri())
     page.get_by_text("4 of 4 shown").wait_for()
@@ -47,6 +52,12 @@ def test_the_gallery_is_filtered_by_class_and_verdict(gallery):
     gallery.get_by_label("right", exact=True).check()
     assert visible(gallery) == [f"{a}, recognised"]
     assert gallery.locator("#count").text_content() == "1 of 4 shown"
+
+
+@pytest.mark.parametrize(("size", "shown"), [(8, "pixelated"), (96, "pixelated"), (224, "auto")])
+def test_small_images_are_shown_pixel_by_pixel_and_photographs_smoothly(page, tmp_path, size, shown):
+    image = open_gallery(page, tmp_path, size).locator("#pictures img").first
+    assert image.evaluate("image => getComputedStyle(image).imageRendering") == shown
 
 
 def test_names_are_shown_as_they_are_and_never_run(gallery):

@@ -2,6 +2,7 @@
 
 import base64
 import gzip
+import io
 import sys
 from dataclasses import replace
 from types import SimpleNamespace
@@ -18,6 +19,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 IMAGES = torch.randint(0, 256, (4, 3, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
@@ -148,12 +150,14 @@ def test_the_gallery_never_has_more_images_than_asked_for_or_than_there_are(coun
     assert len(export_demo.choose_images(predictions(), count)) == shown
 
 
-@pytest.mark.parametrize(("size", "kind"), [(32, "png"), (224, "jpeg")])
+@pytest.mark.parametrize(("size", "kind"), [(32, "png"), (96, "png"), (128, "jpeg"), (512, "jpeg")])
 def test_large_images_are_embedded_as_small_ones(size, kind):
     noise = np.random.default_rng(0).integers(0, 256, (3, size, size), dtype=np.uint8)
     uri = export_demo.data_uri(noise)
     assert uri.startswith(f"data:image/{kind};base64,")
-    assert len(uri) < 15_000
+    assert len(uri) < 40_000, "bytes, of noise"
+    shown = Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2])))
+    assert shown.size == (min(size, 160),) * 2
 
 
 def test_text_cannot_leave_the_script_that_it_stands_in():
