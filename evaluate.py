@@ -2,10 +2,13 @@
 
 Reads  models/classifier.safetensors, prepared/{val,test}.safetensors, prepared/dataset.json,
        prepared/images.csv and the section `evaluate` of params.yaml.
-Writes metrics.json, predictions.csv (test split) and plots/*.csv, plots/*.png.
+Writes metrics.json, predictions.csv (test split) and plots/*.csv, plots/*.png. Where nothing was held back for a
+       test, all of it is of the validation split, and says so.
 
     python evaluate.py
 """
+
+from typing import Any
 
 from classifier.reproducibility import keep_large_blocks
 
@@ -20,13 +23,21 @@ from classifier.network.predictor import Predictor
 from classifier.paths import CHECKPOINT, CROSS_SECTION_PICTURE, METRICS, MISTAKES_PICTURE, PER_CLASS, RELIABILITY
 from classifier.results.metrics import per_class, reliability, summarize
 from classifier.results.plots import image_grid
-from classifier.results.predictions import is_right, make_predictions, worst_mistakes, write_predictions
+from classifier.results.predictions import (
+    IMAGE,
+    NO_TEST,
+    is_right,
+    make_predictions,
+    worst_mistakes,
+    write_predictions,
+)
 from classifier.tracking.tracker import start_run
 
 import numpy as np
 import pandas as pd
 
 CROSS_SECTION = 32  # images
+NOTE = "nothing was held back for a test"  # NO_TEST where there is little room: in tables and titles
 
 
 def main() -> None:
@@ -43,20 +54,24 @@ def main() -> None:
         )
     tracker = start_run("evaluate", predictor.environment)
 
-    val, test = (map_split(split, description) for split in ("val", "test"))
-    val_probabilities, test_probabilities = predictor(val.images), predictor(test.images)
-    metrics = {
-        "val": summarize(val_probabilities, val.labels, metadata.classes),
-        "test": summarize(test_probabilities, test.labels, metadata.classes),
+    mapped = {split: map_split(split, description) for split in ("val", "test")}
+    probabilities = {split: predictor(images) for split, (images, _) in mapped.items() if len(images)}
+    metrics: dict[str, Any] = {
+        split: summarize(found, mapped[split].labels, metadata.classes) for split, found in probabilities.items()
     }
     for split, m in metrics.items():
         worst = f"worst class {m['worst_class']} with recall {m['worst_recall']:.1%}"
         print(f"{split}: accuracy {m['accuracy']:.2%}, {worst}")
+    split = description.reported
+    if split == "val":
+        metrics["note"] = NOTE
+        print(f"note: {NO_TEST}")
 
-    predictions = make_predictions(test_probabilities, test.labels, metadata.classes)
+    images, labels = mapped[split]
+    predictions = make_predictions(probabilities[split], labels, metadata.classes, split)
     write_predictions(predictions)
-    write_tables(test_probabilities, test.labels, metadata.classes)
-    draw_grids(test.images, predictions)
+    write_tables(probabilities[split], labels, metadata.classes)
+    draw_grids(images, predictions, split)
     write_json(METRICS, metrics)
     tracker.finish()
 
@@ -68,14 +83,16 @@ def write_tables(probabilities: np.ndarray, labels: np.ndarray, classes: list[st
     write_table(RELIABILITY, bins.assign(ideal=bins["confidence"]).round(5))
 
 
-def draw_grids(images: np.ndarray, predictions: pd.DataFrame) -> None:
-    """Two pictures: a cross-section of the test split, and the wrong answers given most confidently."""
+def draw_grids(images: np.ndarray, predictions: pd.DataFrame, split: str) -> None:
+    """Two pictures: a cross-section of the split, and the wrong answers given most confidently."""
     count, wrong = len(predictions), (~is_right(predictions)).sum()
     evenly = predictions.iloc[np.linspace(0, count - 1, min(CROSS_SECTION, count)).astype(int)]
     worst = worst_mistakes(predictions)
+    caution = f"; {NOTE}" if split == "val" else ""
+    right = f"{1 - wrong / count:.1%} of the {IMAGE[split]}s are classified correctly"
     for path, rows, title in (
-        (CROSS_SECTION_PICTURE, evenly, f"{1 - wrong / count:.1%} of the test images are classified correctly"),
-        (MISTAKES_PICTURE, worst, f"The {len(worst)} most confident of {wrong} wrong answers"),
+        (CROSS_SECTION_PICTURE, evenly, f"{right}{caution}"),
+        (MISTAKES_PICTURE, worst, f"The {len(worst)} most confident of {wrong} wrong answers{caution}"),
     ):
         with atomic_write(path) as file:
             chosen = images[rows["index"]]

@@ -26,6 +26,7 @@ import numpy as np
 from tqdm import tqdm
 
 CHUNK = 256  # images decoded at a time: bounds memory whatever the dataset's size
+NO_TEST = "none: prepare.test_fraction is 0"  # where the test split comes from if nothing is held back for it
 WORTH_A_THREAD = 10_000  # bytes; a smaller image is decoded sooner than handed to a thread and back
 
 ArrayAugment = Callable[[np.ndarray], np.ndarray]
@@ -44,7 +45,7 @@ def main() -> None:
         print(f"excluded {pair['path']}: the same image as {pair['same_as']}")
     if excluded:
         print(f"excluded {len(excluded)} image(s) that are also in a held-out split; {DATASET} lists them")
-    if missing := lacking(entries, dataset.classes):
+    if missing := lacking(entries, dataset.classes, sources):
         raise InputError(f"data/ has no images of these classes: {', '.join(missing)}.")
     files, statistics = write_splits(dataset, entries, params, augment)
 
@@ -52,7 +53,8 @@ def main() -> None:
     rows = ((s, i, e.path, dataset.classes[e.label], e.sha256) for s in by_split for i, e in enumerate(by_split[s]))
     write_csv(LISTING, ["split", "index", "path", "class", "sha256"], rows)
     splits = {
-        s: count_per_class(by_split[s], dataset.classes) | {"source": sources[s], "sha256": files[s]} for s in SPLITS
+        s: count_per_class(by_split[s], dataset.classes) | {"source": sources.get(s, NO_TEST), "sha256": files[s]}
+        for s in SPLITS
     }
     write_json(
         DATASET,
@@ -103,10 +105,17 @@ def digest(image: bytes | np.ndarray) -> str:
 
 
 def assign_splits(entries: list[Entry], own: set[str], params: PrepareParams) -> tuple[list[Entry], dict[str, str]]:
-    """Cut off the splits that are not the dataset's `own`; say where each split comes from."""
+    """Cut off the splits that are not the dataset's `own`, but no test split where its fraction is 0.
+
+    Returns:
+        the entries, and where each split that there is comes from.
+    """
     sources = {split: f"the dataset's own {split} split" for split in SPLITS}
     for name, fraction in (("test", params.test_fraction), ("val", params.val_fraction)):
-        if name not in own:
+        if name not in own and not fraction:
+            del sources[name]
+            print(f"no {name} split in data/, and prepare.{name}_fraction is 0: nothing is held back for a {name}")
+        elif name not in own:
             sources[name] = f"{fraction:g} of each class of train, cut off with seed {params.seed}"
             print(f"no {name} split in data/: {sources[name]}")
             entries = hold_out(entries, name, fraction, params.seed)

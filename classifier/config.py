@@ -26,6 +26,7 @@ AT_LEAST_0 = Must("at least 0", lambda v: v >= 0)
 AT_LEAST_1 = Must("at least 1", lambda v: v >= 1)
 FRACTION = Must("between 0 and 1, both excluded", lambda v: 0 < v < 1)
 UP_TO_1 = Must("greater than 0 and at most 1", lambda v: 0 < v <= 1)
+VAL_FRACTION = Must("between 0 and 1, both excluded (the best epoch is chosen by these images)", FRACTION.holds)
 SHARE = Must("at least 0 and less than 1", lambda v: 0 <= v < 1)
 IMAGE_SIZE = Must("between 4 and 1024", lambda v: 4 <= v <= 1024)
 PRETRAINED = Must(
@@ -38,8 +39,8 @@ PRETRAINED = Must(
 class PrepareParams:
     image_size: Annotated[int, IMAGE_SIZE]
     fit: Literal["crop", "pad", "squash"]
-    val_fraction: Annotated[float, FRACTION]
-    test_fraction: Annotated[float, FRACTION]
+    val_fraction: Annotated[float, VAL_FRACTION]
+    test_fraction: Annotated[float, SHARE]
     seed: Annotated[int, SEED]
     augment: Transforms
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from html import escape
 
 from classifier.results import story
-from classifier.results.predictions import count_right, is_right
+from classifier.results.predictions import IMAGE, count_right, is_right
 
 import numpy as np
 import pandas as pd
@@ -20,10 +20,12 @@ def introduction(classes: list[str]) -> str:
     return f"<h1>What does the classifier see?</h1><p class='lead'>{escape(story.what_it_cannot_do(classes))}</p>"
 
 
-def answer(answers: pd.DataFrame, pixels: np.ndarray, probabilities: pd.Series, truth: str | None = None) -> str:
+def answer(
+    answers: pd.DataFrame, split: str, pixels: np.ndarray, probabilities: pd.Series, truth: str | None = None
+) -> str:
     """What the model says of an image and how sure it is; right or wrong where the truth is known."""
     best, size = probabilities.idxmax(), pixels.shape[-1]
-    word, counted = story.certainty(answers, probabilities.max())
+    word, counted = story.certainty(answers, probabilities.max(), split)
     known = ""
     if truth is not None:
         known = f"<p class='right'>✓ It is {escape(truth)}.</p>" if best == truth else wrong(truth)
@@ -44,11 +46,11 @@ def apology(sentence: str, hint: str = "") -> str:
     return f"<div role='alert' class='apology'><p><b>Sorry:</b> {escape(sentence)}</p><p>{hint}</p></div>"
 
 
-def track_record(answers: pd.DataFrame) -> str:
+def track_record(answers: pd.DataFrame, split: str) -> str:
     """How good it is, in sentences and with a bar for each class, the hardest first."""
     classes = count_right(answers).sort_values("recall", kind="stable")
     rows = [row(c.Index, bar(c.recall), f"{c.right} of {c.images}") for c in classes.itertuples()]
-    return f"<h2>How good is it?</h2>{sentences(story.summary(answers).values())}" + table(
+    return f"<h2>How good is it?</h2>{sentences(story.summary(answers, split).values())}" + table(
         "Right answers per class", rows
     )
 
@@ -67,15 +69,15 @@ def before_and_after(before: pd.DataFrame, after: pd.DataFrame, rev: str) -> str
     return f"<h2>Since {escape(rev)}</h2>{sentences(said)}{table(caption, rows)}"
 
 
-def gallery(answers: pd.DataFrame, images: np.ndarray) -> str:
-    return f"<div class='gallery'>{''.join(figure(images[a['index']], a) for _, a in answers.iterrows())}</div>"
+def gallery(answers: pd.DataFrame, images: np.ndarray, split: str) -> str:
+    return f"<div class='gallery'>{''.join(figure(images[a['index']], a, split) for _, a in answers.iterrows())}</div>"
 
 
-def figure(pixels: np.ndarray, said: pd.Series) -> str:
+def figure(pixels: np.ndarray, said: pd.Series, split: str) -> str:
     label, prediction = said["label"], said["prediction"]
     right = label == prediction
     text = f"✓ {escape(label)}" if right else f"✗ {escape(prediction)}<br>is {escape(label)}"
-    image = picture(pixels, f"test image {said['index']}")
+    image = picture(pixels, f"{IMAGE[split]} {said['index']}")
     return f"<figure class='{'right' if right else 'wrong'}'>{image}<figcaption>{text}</figcaption></figure>"
 
 

@@ -9,7 +9,7 @@ from time import sleep
 
 from classifier.errors import InputError
 from classifier.paths import PREDICTIONS
-from classifier.results.predictions import is_right, worst_mistakes
+from classifier.results.predictions import IMAGE, is_right, worst_mistakes
 from classifier.results.story import count_images
 from notebooks import markup
 from notebooks.results import Results, load_model, load_results
@@ -68,7 +68,7 @@ def parts(results: Results) -> list[widgets.Widget]:
     return [
         widgets.HTML(markup.introduction(results.classes)),
         question(results),
-        widgets.HTML(markup.track_record(results.answers)),
+        widgets.HTML(markup.track_record(results.answers, results.split)),
         gallery(results),
         comparison(results),
     ]
@@ -83,7 +83,7 @@ def question(results: Results) -> widgets.Widget:
     def ask(image: bytes | np.ndarray, file: str, truth: str | None = None) -> None:
         try:
             pixels, probabilities = model.result()(image)
-            answer.value = markup.answer(results.answers, pixels, probabilities, truth)
+            answer.value = markup.answer(results.answers, results.split, pixels, probabilities, truth)
         except ValueError as error:
             answer.value = markup.apology(f"{file} cannot be shown to the model: {error}.", FORMATS)
         except InputError as error:
@@ -98,23 +98,24 @@ def question(results: Results) -> widgets.Widget:
         ask(results.images[example["index"]], example["path"], example["label"])
 
     upload.observe(show_upload, "value")
-    buttons, rules = [], []
+    buttons, rules, image = [], [], IMAGE[results.split]
     chosen = results.answers.groupby("label").nth(0).head(EXAMPLES)  # an image of each class
     for number, (_, example) in enumerate(chosen.iterrows(), 1):
-        button = widgets.Button(description=f"Test image {number}", tooltip=f"Test image {number}")
+        name = f"{image.capitalize()} {number}"
+        button = widgets.Button(description=name, tooltip=name)
         button.add_class("example").add_class(f"example-{number}")
         button.on_click(lambda _, example=example: show_example(example))
         buttons.append(button)
         url = markup.data_url(results.images[example["index"]])
         rules.append(f".example-{number} {{ background-image: url({url}) !important }}")
-    pick = widgets.HTML(f"<style>{' '.join(rules)}</style><p>or pick a test image:</p>")
+    pick = widgets.HTML(f"<style>{' '.join(rules)}</style><p>or pick a {image}:</p>")
     choice = widgets.VBox([upload, pick, widgets.HBox(buttons).add_class("examples")])
     heading = widgets.HTML("<h2>Try it</h2>")
     return widgets.VBox([heading, widgets.HBox([choice.add_class("choice"), answer]).add_class("question")])
 
 
 def gallery(results: Results) -> widgets.Widget:
-    """Test images with what the model takes them for, by class and by right or wrong."""
+    """The images with what the model takes them for, by class and by right or wrong."""
     label = widgets.Dropdown(options=[("all classes", None), *((c, c) for c in results.classes)], description="Show")
     kind = widgets.ToggleButtons(options=["all", "right", "wrong"])
     more, grid, note = widgets.Button(description="Show more"), widgets.HTML(), widgets.HTML()
@@ -131,7 +132,7 @@ def gallery(results: Results) -> widgets.Widget:
         answers, shown = choose(), count
         order = ", those it was most confident of first" if kind.value == "wrong" and len(answers) > 1 else ""
         text = f"{min(count, len(answers))} of {count_images(len(answers))}{order}" if len(answers) else "no such image"
-        grid.value = markup.gallery(answers.head(count), results.images)
+        grid.value = markup.gallery(answers.head(count), results.images, results.split)
         note.value = f"<p role='status' class='quiet'>{text}</p>"
         more.layout.display = None if count < len(answers) else "none"
 

@@ -1,4 +1,7 @@
-"""What the pages show: the test images, what the model said of them, and the model to ask for more."""
+"""What the pages show: the test images, what the model said of them, and the model to ask for more.
+
+Where nothing was held back for a test, the validation images stand in their place.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,6 +23,7 @@ Ask = Callable[[bytes | np.ndarray], tuple[np.ndarray, pd.Series]]
 class Results:
     answers: pd.DataFrame
     images: np.ndarray  # uint8 [N, 3, H, W], in the order of `answers`; mapped, not read
+    split: str  # that they are of: test, or val where nothing was held back for a test
 
     @property
     def classes(self) -> list[str]:
@@ -33,12 +37,12 @@ def load_results() -> Results:
         InputError: if something is missing or does not fit together.
     """
     answers = load_predictions()
-    require_prepared(answers)
-    return Results(answers, map_split("test").images)
+    split = require_prepared(answers)
+    return Results(answers, map_split(split).images, split)
 
 
 def load_model(results: Results) -> Ask:
-    """The model as evaluate.py uses it, so that the test results hold for its answers.
+    """The model as evaluate.py uses it, so that the results hold for its answers.
 
     Raises:
         InputError: if it cannot be used, or the results are those of another model.

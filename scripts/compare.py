@@ -14,7 +14,7 @@ from typing import Any
 
 from classifier.errors import InputError, run
 from classifier.results.significance import difference, is_better, mean_interval, verdicts
-from classifier.runs.report import compare_predictions, describe_predictions, to_table
+from classifier.runs.report import compare_predictions, describe_predictions, note_missing_tests, to_table
 from classifier.runs.runs import WORKSPACE, Group, Run, group_runs, list_revisions, read_run, require_root
 
 import pandas as pd
@@ -41,7 +41,7 @@ def main() -> None:
     require_root()
     runs, notes = read_runs(arguments.revs)
     groups, duplicates = group_runs(runs)
-    report = compare_groups(groups, notes + duplicates)
+    report = compare_groups(groups, notes + duplicates + note_missing_tests(runs))
     print(json.dumps(report, indent=2, ensure_ascii=False) if arguments.json else to_markdown(report))
 
 
@@ -95,7 +95,7 @@ def compare_pair(reference: Group, group: Group) -> dict[str, Any]:
         "method": compared.method,
         "pairs": compared.pairs,
         "metrics": to_records(table),
-        "predictions": compare_predictions(reference.runs[0].rev, group.runs[0].rev) if single else None,
+        "predictions": compare_predictions(reference.runs[0], group.runs[0]) if single else None,
     }
 
 

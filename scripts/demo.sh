@@ -52,7 +52,7 @@ run dvc plots diff baseline
 say "6. A version to hand over: a Git tag that names the model, and its files where others can get them"
 # Beside the cache; without this line, in a folder in your home.
 run dvc remote modify --local storage url "$PWD/.dvc/cache/demo-remote"
-run gto register cifar-classifier --version v1.0.0
+run gto register classifier --version v1.0.0
 run dvc push
 
 say "7. Someone else picks it up: a clone has everything but the data; dvc pull brings the model"
@@ -60,7 +60,7 @@ echo colleague >> .git/info/exclude
 run git clone --quiet . colleague
 run cd colleague
 run dvc remote modify --local storage url "${PWD%/colleague}/.dvc/cache/demo-remote"
-run git checkout --quiet cifar-classifier@v1.0.0
+run git checkout --quiet classifier@v1.0.0
 run dvc pull models/classifier.safetensors
 run python scripts/predict.py models/classifier.safetensors ../data/test/eight/1443.png ../data/test/two/1465.png --top 3
 run cd ..

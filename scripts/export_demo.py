@@ -29,7 +29,14 @@ from classifier.network.network import Network
 from classifier.network.predictor import Predictor
 from classifier.paths import CHECKPOINT
 from classifier.results.plots import RIGHT, WRONG
-from classifier.results.predictions import count_right, is_right, load_predictions, require_prepared, require_same_model
+from classifier.results.predictions import (
+    IMAGE,
+    count_right,
+    is_right,
+    load_predictions,
+    require_prepared,
+    require_same_model,
+)
 from classifier.results.story import summary, what_it_cannot_do
 
 import numpy as np
@@ -39,7 +46,7 @@ from demo_page.runtime import RUNTIME, fetch_runtime
 from PIL import Image
 
 PAGE = Path(__file__).with_name("demo_page")
-SAMPLE = 200  # test images on which 16-bit weights are tried
+SAMPLE = 200  # images on which 16-bit weights are tried
 TOLERANCE = 8e-4  # between probabilities: with what a browser adds, they stay within a tenth of a percent
 # What visitors should know of how an image becomes a square, for each fit of classifier/data/images.py.
 HINTS = {
@@ -54,7 +61,7 @@ THUMBNAIL = 160  # pixels a side in the gallery, for models that take larger ima
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("demo.html"), help="the file to write (default: demo.html)")
-    parser.add_argument("--images", type=int, default=120, help="test images in the gallery, at most (default: 120)")
+    parser.add_argument("--images", type=int, default=120, help="images in the gallery, at most (default: 120)")
     parser.add_argument("--title", default="How well does it tell images apart?", help="the page's heading")
     arguments = parser.parse_args()
     if not 0 <= arguments.images <= 2000:
@@ -62,13 +69,13 @@ def main() -> None:
     answers = load_predictions()
     description = load_description()
     network, metadata = load_checkpoint(CHECKPOINT)
-    require_prepared(answers)
-    images = map_split("test", description).images
+    split = require_prepared(answers)
+    images = map_split(split, description).images
     params = load_params("evaluate")
     predictor = Predictor(CHECKPOINT, params.tta, params.precision)
     require_same_model(answers, images, metadata.classes, predictor)
     runtime = fetch_runtime()
-    network = choose_weights(network, images)
+    network = choose_weights(network, images, split)
     chosen = choose_images(answers, arguments.images)
     shown = metadata.preprocessing.centre(images)  # what the model sees of them
     data = {
@@ -78,16 +85,17 @@ def main() -> None:
         "recall": list(count_right(answers)["recall"].sort_values(ascending=False, kind="stable").items()),
         "gallery": [{**row, "image": data_uri(shown[row["index"]])} for row in chosen.to_dict("records")],
     }
-    said = summary(answers) | {"What it cannot do": what_it_cannot_do(metadata.classes)}
-    page = fill_page(arguments.title, data, said, notes(metadata, answers, chosen))
+    said = summary(answers, split) | {"What it cannot do": what_it_cannot_do(metadata.classes)}
+    page = fill_page(arguments.title, data, said, notes(metadata, answers, chosen, split))
     parts = {"onnx": to_onnx(network, metadata.model), **runtime}
     with atomic_write(arguments.out) as file:
         file.write(embed(page, parts).encode())
-    print(f"{arguments.out}: {arguments.out.stat().st_size / 1e6:.1f} MB, with {len(chosen)} test images and the model")
+    size = arguments.out.stat().st_size / 1e6
+    print(f"{arguments.out}: {size:.1f} MB, with {len(chosen)} {IMAGE[split]}s and the model")
 
 
-def choose_weights(network: Network, images: np.ndarray) -> Network:
-    """The network with weights of 16 bits, which halve its size, unless its answers on test images differ."""
+def choose_weights(network: Network, images: np.ndarray, split: str) -> Network:
+    """The network with weights of 16 bits, which halve its size, unless its answers on the split's images differ."""
     sample, size = images[:: -(-len(images) // SAMPLE)], batch_size(network)
     rounded = round_weights(network)
 
@@ -99,14 +107,14 @@ def choose_weights(network: Network, images: np.ndarray) -> Network:
     difference = float((exact - short).abs().max())
     same = difference <= TOLERANCE and torch.equal(exact.argmax(1), short.argmax(1))  # NaN is not the same
     print(
-        f"weights of 16 bits change the probabilities of {len(sample)} test images by {difference:.1e} at most: "
+        f"weights of 16 bits change the probabilities of {len(sample)} {IMAGE[split]}s by {difference:.1e} at most: "
         + ("they are used" if same else "those of 32 bits are kept")
     )
     return rounded if same else network
 
 
 def choose_images(answers: pd.DataFrame, count: int) -> pd.DataFrame:
-    """Up to `count` rows: right and wrong answers of every class in turn, from anywhere in the test split."""
+    """Up to `count` rows: right and wrong answers of every class in turn, from anywhere in the split."""
     mixed = answers.sample(frac=1, random_state=0)
     turn = mixed.groupby(["label", is_right(mixed)]).cumcount()
     columns = ["index", "label", "prediction", "confidence"]
@@ -126,12 +134,13 @@ def data_uri(image: np.ndarray) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
-def notes(metadata: Metadata, answers: pd.DataFrame, chosen: pd.DataFrame) -> dict[str, str]:
+def notes(metadata: Metadata, answers: pd.DataFrame, chosen: pd.DataFrame, split: str) -> dict[str, str]:
     """What must be said beside the gallery, the field for own images and the model for the page to be honest."""
     wrong, shown = (~is_right(table) for table in (answers, chosen))
+    unknown = {"test": "of which the model has never seen any", "val": "from which the model has not learnt"}[split]
     gallery = (
-        f"{len(shown):,} of the {len(wrong):,} test images, of which the model has never seen any: {(~shown).sum()} "
-        f"answered right and {shown.sum()} wrong."
+        f"{len(shown):,} of the {len(wrong):,} {IMAGE[split]}s, {unknown}: {(~shown).sum()} answered right and "
+        f"{shown.sum()} wrong."
     )
     if len(shown) < len(wrong):
         gallery += (

@@ -25,7 +25,7 @@ from classifier.errors import InputError, nearest, run
 from classifier.paths import LOCK, METRICS, PARAMS
 from classifier.results.significance import is_better
 from classifier.runs.recorded import changed_inputs, missing_on_remote
-from classifier.runs.report import describe_changes, describe_metrics, write_report
+from classifier.runs.report import describe_changes, describe_metrics, note_missing_tests, write_report
 from classifier.runs.runs import WORKSPACE, Run, read_run, require_root
 
 from dvc.exceptions import DvcException
@@ -59,6 +59,7 @@ def main() -> None:
         f"# Gate failed\n\n{reasons}" if findings else "# Gate passed",
         f"Compared with {name} at {commit}, where HEAD left it.",
         *notes,
+        *note_missing_tests([base, change] if base else [change]),
         *describe_metrics(base, change, metrics),
         *describe_changes(base, change, params),
     ]
@@ -108,6 +109,9 @@ def check_files(repo: Repo) -> Iterator[str]:
 
 def check_metrics(base: Run | None, change: Run, metrics: list[str], margin: float) -> Iterator[str]:
     for name in metrics:
+        if name not in change.metrics and name.startswith("test.") and change.split == "val":
+            yield f"{name} is to decide, but nothing was held back for a test: decide by a metric of val."
+            continue
         if name not in change.metrics:
             raise InputError(f"metrics.json has no number {name!r}, {nearest(name, change.metrics)}")
         if (rising_is_good := is_better(name, "higher")) is None:

@@ -14,8 +14,8 @@ With `--json` a list with an object for each image is printed instead:
 "top": [{"class": "cat", "probability": 0.93}, …], the K likeliest, of which the first is the prediction.
 
 In 32 bits, as by default, every machine gives the same probabilities to three decimals or more. With `--tta` and
-`--precision` as in the section `evaluate` of params.yaml, test images get those of predictions.csv. DEVICE=cpu, cuda
-or mps says where to compute.
+`--precision` as in the section `evaluate` of params.yaml, the images of predictions.csv get those that stand there.
+DEVICE=cpu, cuda or mps says where to compute.
 """
 
 import argparse

@@ -3,7 +3,7 @@
     python scripts/present.py            # for this machine only: http://127.0.0.1:8866
     python scripts/present.py --share    # for the network, behind a token
 
-Reads what `dvc repro` wrote: the model, predictions.csv and the prepared test images.
+Reads what `dvc repro` wrote: the model, predictions.csv and the prepared images that it is about.
 """
 
 import argparse
@@ -14,7 +14,7 @@ from classifier.errors import InputError, run
 from classifier.paths import CHECKPOINT, PREDICTIONS, split_path
 
 ROOT = Path(__file__).resolve().parents[1]
-NEEDED = (CHECKPOINT, PREDICTIONS, split_path("test"))
+NEEDED = (CHECKPOINT, PREDICTIONS, *map(split_path, ("val", "test")))
 # Others that are installed for JupyterLab do nothing for the page, or break it.
 EXTENSIONS = ["@jupyter-widgets/jupyterlab-manager", "@voila-dashboards/widgets-manager8"]
 LARGEST_UPLOAD = 100 * 2**20  # bytes; a larger one ends the connection

@@ -31,6 +31,11 @@ class Description:
     std: list[float]
     splits: dict[str, dict[str, Any]]  # count, count per class, source and sha256 of each split
 
+    @property
+    def reported(self) -> str:
+        """The split that results are of: test, or val where nothing was held back for a test."""
+        return "test" if self.splits["test"]["count"] else "val"
+
 
 class SplitWriter:
     """Writes a safetensors file image by image, so that memory does not grow with the dataset.

@@ -55,7 +55,7 @@ def exclude_copies(entries: list[Entry]) -> tuple[list[Entry], list[dict[str, st
     return kept, copies
 
 
-def lacking(entries: Iterable[Entry], classes: list[str]) -> list[str]:
-    """The classes without an image in some split, as "NAME in SPLIT": their recall would be undefined."""
+def lacking(entries: Iterable[Entry], classes: list[str], splits: Iterable[str]) -> list[str]:
+    """The classes without an image in one of `splits`, as "NAME in SPLIT": their recall would be undefined."""
     present = {(entry.split, entry.label) for entry in entries}
-    return [f"{name} in {split}" for split in SPLITS for i, name in enumerate(classes) if (split, i) not in present]
+    return [f"{name} in {split}" for split in splits for i, name in enumerate(classes) if (split, i) not in present]

@@ -1,6 +1,7 @@
 """predictions.csv, what the model answered for the test images, and what counting its rows gives.
 
-A row per test image: the columns COLUMNS, then a column per class with the probability of that class.
+Where nothing was held back for a test, they are the validation images, and whoever shows a number says NO_TEST.
+A row per image: the columns COLUMNS, then a column per class with the probability of that class.
 """
 
 import io
@@ -14,25 +15,31 @@ from classifier.paths import CHECKPOINT, COLUMNS, LISTING, PREDICTIONS, PREPARED
 import numpy as np
 import pandas as pd
 
+IMAGE = {"test": "test image", "val": "validation image"}  # what a row is about, by the split of all
+NO_TEST = (
+    "Nothing was held back for a test: these numbers are of the validation images, by which choices were made, "
+    "so they may flatter."
+)
 WORST = 32  # mistakes to show
 SAMPLE = 20  # images that are enough to tell two models apart
 ROUNDING = 0.05  # between probabilities: more than another kind of machine makes, less than another model does
 
 
-def make_predictions(probabilities: np.ndarray, labels: np.ndarray, classes: list[str]) -> pd.DataFrame:
-    """The table for the prepared test images.
+def make_predictions(probabilities: np.ndarray, labels: np.ndarray, classes: list[str], split: str) -> pd.DataFrame:
+    """The table for the prepared images of a split.
 
     Args:
         probabilities: float64 [N, num_classes].
         labels: int64 [N].
         classes: the class names, in the order of the columns.
+        split: test or val.
 
     Raises:
-        InputError: if prepared/images.csv lists another number of test images.
+        InputError: if prepared/images.csv lists another number of images of the split.
     """
-    paths = list_prepared("test")["path"].to_numpy()
+    paths = list_prepared(split)["path"].to_numpy()
     if len(paths) != len(labels):
-        raise InputError(f"{LISTING} lists {len(paths)} test images, not {len(labels)}: run `dvc repro`.")
+        raise InputError(f"{LISTING} lists {len(paths)} {IMAGE[split]}s, not {len(labels)}: run `dvc repro`.")
     names = np.array(classes)
     answers = (np.arange(len(labels)), paths, names[labels], names[probabilities.argmax(1)], probabilities.max(1))
     table = pd.DataFrame(dict(zip(COLUMNS, answers, strict=True)))
@@ -74,20 +81,22 @@ def parse_predictions(content: bytes, name: str) -> pd.DataFrame:
     return table
 
 
-def require_prepared(predictions: pd.DataFrame) -> None:
-    """Refuse predictions for other images than those in prepared/.
+def require_prepared(predictions: pd.DataFrame) -> str:
+    """The split of prepared/ that the predictions are for: test, or val where nothing was held back for a test.
 
     Raises:
-        InputError: if they are, or prepared/ is incomplete.
+        InputError: if they are for other images, or prepared/ is incomplete.
     """
-    if list_prepared("test")["path"].tolist() != predictions["path"].tolist():
-        raise InputError(f"{PREDICTIONS} is about other images than {PREPARED}/: run `dvc repro`.")
+    for split in IMAGE:
+        if list_prepared(split)["path"].tolist() == predictions["path"].tolist():
+            return split
+    raise InputError(f"{PREDICTIONS} is about other images than {PREPARED}/: run `dvc repro`.")
 
 
 def require_same_model(
     predictions: pd.DataFrame, images: np.ndarray, classes: list[str], predict: Callable[[np.ndarray], np.ndarray]
 ) -> None:
-    """Ask a model about some of the test images again, so that nobody shows it with the results of another.
+    """Ask a model about some of the images again, so that nobody shows it with the results of another.
 
     Args:
         predictions: the table.

@@ -1,10 +1,19 @@
 """What a model's answers for the test images (predictions.csv) amount to, in sentences for people who train none.
 
-Every sentence can be checked by counting rows. Numbers are "90 of 100", which reads as what would happen
-with the next hundred images, or plain counts where there are fewer images than that.
+`split` is what they are of: test, or val where nothing was held back for a test, which is then said. Every sentence
+can be checked by counting rows. Numbers are "90 of 100", which reads as what would happen with the next hundred images,
+or plain counts where there are fewer images than that.
 """
 
-from classifier.results.predictions import class_names, count_right, is_right, mistakes, same_images
+from classifier.results.predictions import (
+    IMAGE,
+    NO_TEST,
+    class_names,
+    count_right,
+    is_right,
+    mistakes,
+    same_images,
+)
 
 import pandas as pd
 
@@ -22,24 +31,25 @@ CERTAINTY = {  # what to call an answer, by the share of such answers that were 
 }
 
 
-def summary(answers: pd.DataFrame) -> dict[str, str]:
+def summary(answers: pd.DataFrame, split: str) -> dict[str, str]:
     """A few sentences under each of three headings, in the order in which to read them."""
     return {
-        "How good it is": f"{how_often_right(answers)} {best_and_worst_class(answers)}",
+        "How good it is": f"{how_often_right(answers, split)} {best_and_worst_class(answers)}",
         "Where it errs": most_frequent_mistake(answers),
         "When to believe it": f"{when_to_believe(answers)} {whether_it_is_modest(answers)}",
     }
 
 
-def how_often_right(answers: pd.DataFrame) -> str:
+def how_often_right(answers: pd.DataFrame, split: str) -> str:
     """Of 100 images that it had never seen, it gets 90 right; guessing would get 10. Measured on 10,000 images."""
     right = is_right(answers)
     total = min(100, len(right))
     guessed = total / len(class_names(answers))
     guessing = f"{guessed:.0f}" if guessed >= 1 else "fewer than 1"
+    unknown, caution = ("had not learnt from", f" {NO_TEST}") if split == "val" else ("had never seen", "")
     return (
-        f"Of {count_images(total)} that it had never seen, it gets {_share(right)} right; "
-        f"guessing would get {guessing}. Measured on {count_images(len(right))}."
+        f"Of {count_images(total)} that it {unknown}, it gets {_share(right)} right; "
+        f"guessing would get {guessing}. Measured on {count_images(len(right))}.{caution}"
     )
 
 
@@ -107,8 +117,8 @@ def what_it_cannot_do(classes: list[str]) -> str:
     return f"It knows only these {len(classes)} classes: {listed}. Whatever it is shown, it names one of them."
 
 
-def certainty(answers: pd.DataFrame, confidence: float) -> tuple[str, str]:
-    """What an answer of this confidence is worth: in a word, and as what became of the most similar test answers.
+def certainty(answers: pd.DataFrame, confidence: float, split: str) -> tuple[str, str]:
+    """What an answer of this confidence is worth: in a word, and as what became of the most similar answers.
 
     Models trained with label smoothing are right more often than their confidence says, others less often:
     counting needs to know nothing of that.
@@ -119,7 +129,7 @@ def certainty(answers: pd.DataFrame, confidence: float) -> tuple[str, str]:
     share = (alike.sum() + 1) / (count + 2)  # Laplace's rule: a few answers, all right, do not prove certainty
     word = next(word for least, word in CERTAINTY.items() if share >= least)
     right = "all" if alike.all() else alike.sum()
-    return word, f"It was about as sure of {count} test images and got {right} of them right."
+    return word, f"It was about as sure of {count} {IMAGE[split]}s and got {right} of them right."
 
 
 def changes(before: pd.DataFrame, after: pd.DataFrame) -> list[str]:
@@ -127,7 +137,7 @@ def changes(before: pd.DataFrame, after: pd.DataFrame) -> list[str]:
     from classifier.results.significance import mcnemar  # scipy takes a second to import
 
     if not same_images(before, after):
-        return ["It was tested on other images then, so the answers cannot be compared one by one."]
+        return ["It was measured on other images then, so the answers cannot be compared one by one."]
     test = mcnemar(before, after)
     fixed, broken = test["only_other"], test["only_reference"]
     counts = f"Right now and wrong before: {count_images(fixed)}. Wrong now and right before: {count_images(broken)}."

@@ -7,12 +7,15 @@ from typing import Any
 from classifier.errors import InputError
 from classifier.files import atomic_write
 from classifier.paths import CROSS_SECTION_PICTURE, MISTAKES_PICTURE
-from classifier.results.predictions import same_images
+from classifier.results.predictions import IMAGE, NO_TEST, same_images
 from classifier.results.significance import is_better, mcnemar
 from classifier.runs.runs import WORKSPACE, Run, changed_files, read_file, read_predictions
 
 ABSENT = "–"
-PICTURES = {CROSS_SECTION_PICTURE: "What the model says of test images", MISTAKES_PICTURE: "Its worst mistakes"}
+PICTURES = {
+    CROSS_SECTION_PICTURE: "What the model says of images that it did not learn from",
+    MISTAKES_PICTURE: "Its worst mistakes",
+}
 
 
 def to_table(header: list[str], rows: list[list[str]]) -> str:
@@ -21,6 +24,17 @@ def to_table(header: list[str], rows: list[list[str]]) -> str:
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     rows.insert(1, ["-" * width for width in widths])
     return "\n".join("| " + " | ".join(map(str.ljust, row, widths)) + " |" for row in rows)
+
+
+def note_missing_tests(runs: list[Run]) -> list[str]:
+    """A sentence where nothing was held back for a test, in all of the runs or in some of them."""
+    without = [run.rev for run in runs if run.split == "val"]
+    if 0 < len(without) < len(runs):
+        return [
+            f"Nothing was held back for a test in {', '.join(without)}: only validation metrics can be compared, and "
+            "the validation images may be others, too."
+        ]
+    return [NO_TEST] if without else []
 
 
 def describe_metrics(base: Run | None, change: Run, bold: list[str]) -> Iterator[str]:
@@ -47,7 +61,7 @@ def _cells(name: str, before: dict[str, float], now: dict[str, float]) -> list[s
 def describe_changes(base: Run | None, change: Run, params: dict[str, dict[str, Any]]) -> Iterator[str]:
     """What the change does to single images, and what it consists of; `params` is what DVC says of them."""
     if base:
-        yield describe_predictions(compare_predictions(base.rev, change.rev), "the old model", "the new one")
+        yield describe_predictions(compare_predictions(base, change), "the old model", "the new one")
     yield "## What changed"
     values = {name: [params[name].get(side) for side in ("old", "new")] for name in sorted(params)}
     rows = [[name, *(ABSENT if v is None else str(v) for v in pair)] for name, pair in values.items()]
@@ -56,15 +70,19 @@ def describe_changes(base: Run | None, change: Run, params: dict[str, dict[str, 
         yield f"Data and code: {', '.join(changed_files(base, change)) or 'nothing'}."
 
 
-def compare_predictions(reference: str, other: str) -> dict[str, Any]:
-    """McNemar's test on the predictions.csv of two revisions, or why it cannot be done."""
+def compare_predictions(reference: Run, other: Run) -> dict[str, Any]:
+    """McNemar's test on the predictions.csv of two runs, or why it cannot be done."""
+    if reference.split != other.split:
+        of = [f"{run.rev} are for {IMAGE[run.split]}s" for run in (reference, other)]
+        return {"error": f"The predictions of {of[0]}, those of {of[1]}."}
     try:
-        tables = [read_predictions(rev) for rev in (reference, other)]
+        tables = [read_predictions(run.rev) for run in (reference, other)]
     except InputError as error:
         return {"error": str(error)}
     if not same_images(*tables):
-        return {"error": f"The predictions of {reference} and {other} are for different test images."}
-    return {"images": len(tables[0]), **mcnemar(*tables)}
+        images = f"{IMAGE[reference.split]}s"
+        return {"error": f"The predictions of {reference.rev} and {other.rev} are for different {images}."}
+    return {"split": reference.split, "images": len(tables[0]), **mcnemar(*tables)}
 
 
 def describe_predictions(found: dict[str, Any], reference: str, other: str) -> str:
@@ -73,8 +91,8 @@ def describe_predictions(found: dict[str, Any], reference: str, other: str) -> s
         return f"No test on single predictions: {found['error']}"
     outcome = {"higher": f"{other} is right more often", "lower": f"{other} is right less often"}
     return (
-        f"Of {found['images']} test images, {found['only_reference']} are classified correctly by {reference} only and "
-        f"{found['only_other']} by {other} only. McNemar's exact test: p = {found['p']:.2g}, "
+        f"Of {found['images']} {IMAGE[found['split']]}s, {found['only_reference']} are classified correctly by "
+        f"{reference} only and {found['only_other']} by {other} only. McNemar's exact test: p = {found['p']:.2g}, "
         f"{outcome.get(found['verdict'], found['verdict'])}. That is about these two models: "
         "whether the change or the seed made the difference, only several seeds can tell."
     )

@@ -35,6 +35,11 @@ class Run:
     stale: bool  # the metrics are older than params.yaml, or than what an earlier stage made
 
     @property
+    def split(self) -> str:
+        """The split that its results are of: test, or val where nothing was held back for a test."""
+        return "test" if any(name.startswith("test.") for name in self.metrics) else "val"
+
+    @property
     def seed(self) -> str:
         return ", ".join(f"{name} {value}" for name, value in sorted(self.seeds.items()))
 

@@ -99,28 +99,30 @@ def log_evaluation(run: wandb.Run) -> None:
     """Add what evaluate.py has written: metrics, confusion matrix, a row per class, worst mistakes, the model."""
     from classifier.results.predictions import class_names, load_predictions, worst_mistakes
 
-    run.summary.update({"evaluate": json.loads(METRICS.read_text())})
+    metrics = json.loads(METRICS.read_text())
+    run.summary.update({"evaluate": metrics})
+    split = "test" if "test" in metrics else "val"  # of which the tables are
     per_class, predictions = read_table(PER_CLASS), load_predictions()
     classes = class_names(predictions)
     numbers = [[row["class"], *(float(row[name]) for name in row if name != "class")] for row in per_class]
-    logged: dict[str, Any] = {"test/per_class": wandb.Table(columns=list(per_class[0]), data=numbers)}
-    if mistakes := [picture(row) for row in worst_mistakes(predictions).to_dict("records")]:
-        logged["test/mistakes"] = mistakes
+    logged: dict[str, Any] = {f"{split}/per_class": wandb.Table(columns=list(per_class[0]), data=numbers)}
+    if mistakes := [picture(row, split) for row in worst_mistakes(predictions).to_dict("records")]:
+        logged[f"{split}/mistakes"] = mistakes
     if len(classes) <= MAX_CLASSES:
-        logged["test/confusion_matrix"] = wandb.plot.confusion_matrix(
+        logged[f"{split}/confusion_matrix"] = wandb.plot.confusion_matrix(
             y_true=[classes.index(name) for name in predictions["label"]],
             preds=[classes.index(name) for name in predictions["prediction"]],
             class_names=classes,
-            title="Confusion matrix of the test split",
+            title=f"Confusion matrix of the {split} split",
         )
     run.log(logged)
     run.log_artifact(reference("classifier", "model", CHECKPOINT))
 
 
-def picture(row: dict[str, Any]) -> wandb.Image:
+def picture(row: dict[str, Any], split: str) -> wandb.Image:
     from safetensors import safe_open
 
-    with safe_open(split_path("test"), "np") as file:
+    with safe_open(split_path(split), "np") as file:
         image = file.get_slice("images")[row["index"]]
     caption = f"{row['prediction']} {row['confidence']:.0%}, is {row['label']}"
     return wandb.Image(image.transpose(1, 2, 0), caption=caption)

@@ -11,7 +11,7 @@ import yaml
 pytestmark = pytest.mark.slow
 
 MODEL = "models/classifier.safetensors"
-NAME = "cifar-classifier"
+NAME = "classifier"
 
 
 @pytest.fixture(scope="module")

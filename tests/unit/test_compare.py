@@ -4,6 +4,7 @@ import json
 import sys
 
 from classifier.errors import InputError
+from classifier.results.predictions import NO_TEST
 from classifier.results.significance import difference, is_better, mcnemar, mean_interval, verdicts
 from classifier.runs.runs import Run, group_runs, read_predictions
 
@@ -270,6 +271,34 @@ def test_predictions_for_other_images_are_not_compared(revisions, capsys, monkey
     )
     revisions(make_run("a"), make_run("b", lr=0.2), revs=["a", "b"])
     assert "The predictions of a and b are for different test images." in capsys.readouterr().out
+
+
+VAL_ONLY = {"val.accuracy": 0.9, "val.loss": 0.5}
+
+
+def test_where_one_run_has_no_test_split_that_is_said_and_val_compared(revisions, capsys):
+    revisions(make_run("a"), make_run("b", metrics=VAL_ONLY, lr=0.2), revs=["a", "b"])
+    output = capsys.readouterr().out
+    assert "Note: Nothing was held back for a test in b: only validation metrics can be compared" in output
+    assert "The predictions of a are for test images, those of b are for validation images." in output
+    assert rows(output, "val.accuracy")
+    assert not rows(output, "test.accuracy")
+
+
+def test_where_no_run_has_a_test_split_that_is_said_and_val_compared(revisions, capsys):
+    revisions(make_run("a", metrics=VAL_ONLY), make_run("b", metrics=VAL_ONLY, lr=0.2), revs=["a", "b"])
+    output = capsys.readouterr().out
+    assert f"Note: {NO_TEST}" in output
+    assert "Of 10 validation images, 0 are classified correctly by A only" in output
+    revisions(make_run("a", metrics=VAL_ONLY), revs=["a"])
+    assert f"Note: {NO_TEST}" in capsys.readouterr().out
+
+
+def test_where_all_runs_have_a_test_split_nothing_is_said(revisions, capsys):
+    revisions(make_run("a"), make_run("b", lr=0.2), revs=["a", "b"])
+    output = capsys.readouterr().out
+    assert "held back" not in output
+    assert "Of 10 test images, 0 are classified correctly by A only" in output
 
 
 @pytest.mark.parametrize("content", [b"", b"a,b\n1,2\n", b"\xff\xfe"])

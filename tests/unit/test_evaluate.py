@@ -3,6 +3,7 @@
 import io
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import evaluate
 import prepare
@@ -12,7 +13,7 @@ from classifier.errors import InputError
 from classifier.network.predictor import Predictor
 from classifier.paths import CHECKPOINT
 from classifier.results.plots import image_grid
-from classifier.results.predictions import load_predictions, require_prepared, require_same_model
+from classifier.results.predictions import NO_TEST, is_right, load_predictions, require_prepared, require_same_model
 
 import numpy as np
 import pandas as pd
@@ -107,7 +108,7 @@ def test_a_model_without_mistakes_is_drawn_too(workspace):
     predictions = pd.DataFrame(
         {"index": [0, 1], "label": ["cat", "dog"], "prediction": ["cat", "dog"], "confidence": [0.9, 0.8]}
     )
-    evaluate.draw_grids(images(2), predictions)
+    evaluate.draw_grids(images(2), predictions, "test")
     for name in ("predictions", "mistakes"):
         Image.open(f"plots/{name}.png").load()
 
@@ -119,7 +120,7 @@ def test_the_picture_of_mistakes_shows_the_most_confident_ones_first(workspace, 
         {"index": range(4), "label": ["cat"] * 4, "prediction": ["dog", "cat", "dog", "dog"]}
         | {"confidence": [0.5, 0.99, 0.9, 0.7]}
     )
-    evaluate.draw_grids(images(4), predictions)
+    evaluate.draw_grids(images(4), predictions, "test")
     assert drawn == [[0.5, 0.99, 0.9, 0.7], [0.9, 0.7, 0.5]]
 
 
@@ -154,8 +155,70 @@ def test_the_results_of_one_model_are_never_shown_for_another(trained, params):
 def test_predictions_for_other_images_than_those_prepared_are_noticed(trained, params):
     evaluate.main()
     predictions = load_predictions()
-    require_prepared(predictions)
+    assert require_prepared(predictions) == "test"
     Path("data/test/cat/000.png").rename("data/test/cat/other.png")
     prepare.main()
     with pytest.raises(InputError, match="is about other images than prepared/"):
         require_prepared(predictions)
+
+
+# Without a test split
+
+
+@pytest.fixture
+def untested(workspace, small_dataset, params):
+    """A folder in which prepare.py and train.py have run, and nothing was held back for a test."""
+    small_dataset(test=0)
+    Path("params.yaml").write_text(params({"prepare.test_fraction": 0}))
+    prepare.main()
+    train.main()
+    return workspace
+
+
+def test_without_a_test_split_all_results_are_those_of_val(untested):
+    evaluate.main()
+    metrics, table = json.loads(Path("metrics.json").read_text()), load_predictions()
+    right = table["label"] == table["prediction"]
+    assert list(metrics) == ["val", "note"]
+    assert metrics["val"]["accuracy"] == pytest.approx(right.mean(), abs=1e-5)
+    assert metrics["val"]["recall"] == pytest.approx(right.groupby(table["label"]).mean().to_dict(), abs=1e-5)
+    assert require_prepared(table) == "val"
+    assert len(table) == len(map_split("val", load_description()).labels) == 6
+    assert pd.read_csv("plots/per_class.csv")["images"].tolist() == [2, 2, 2]
+    assert pd.read_csv("plots/reliability.csv")["count"].sum() == 6
+
+
+def test_without_a_test_split_every_number_comes_with_a_word_about_it(untested, monkeypatch, capsys):
+    titles = []
+    monkeypatch.setattr(evaluate, "image_grid", lambda *arguments: titles.append(arguments[-1]) or b"")
+    capsys.readouterr()
+    evaluate.main()
+    printed = capsys.readouterr().out
+    assert f"note: {NO_TEST}\n" in printed
+    assert "test: " not in printed.replace(NO_TEST, "")
+    assert json.loads(Path("metrics.json").read_text())["note"] == evaluate.NOTE == "nothing was held back for a test"
+    assert "of the validation images are classified correctly" in titles[0]
+    assert all(title.endswith(evaluate.NOTE) for title in titles)
+
+
+def test_with_a_test_split_nothing_is_said_of_one_that_is_missing(trained, monkeypatch, capsys):
+    titles = []
+    monkeypatch.setattr(evaluate, "image_grid", lambda *arguments: titles.append(arguments[-1]) or b"")
+    evaluate.main()
+    assert "held back" not in capsys.readouterr().out + "".join(titles) + Path("metrics.json").read_text()
+
+
+def test_another_empty_file_in_the_place_of_the_test_split_is_noticed(untested):
+    path = Path("prepared/test.safetensors")
+    path.write_bytes(path.read_bytes().replace(b"U8", b"I8"))
+    with pytest.raises(InputError, match=r"prepared/test\.safetensors is not the file that"):
+        evaluate.main()
+
+
+def test_without_a_test_split_what_wandb_gets_is_called_val(untested):
+    run = pytest.importorskip("classifier.tracking.run")
+    evaluate.main()
+    logged: dict = {}
+    run.log_evaluation(SimpleNamespace(summary={}, log=logged.update, log_artifact=lambda artifact: None))
+    mistakes = {"val/mistakes"} if (~is_right(load_predictions())).any() else set()
+    assert logged.keys() == {"val/per_class", "val/confusion_matrix"} | mistakes

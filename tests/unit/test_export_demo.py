@@ -78,7 +78,7 @@ def test_rounding_leaves_the_model_itself_as_it_was():
 
 def test_short_weights_are_used_where_the_answers_stay_the_same(capsys):
     model = network("airbench_small")
-    assert export_demo.choose_weights(model, IMAGES.numpy()) is not model
+    assert export_demo.choose_weights(model, IMAGES.numpy(), "test") is not model
     assert "they are used" in capsys.readouterr().out
 
 
@@ -87,7 +87,7 @@ def test_weights_too_large_for_sixteen_bits_are_kept(capsys):
     with torch.no_grad():
         model.module.groups[0].conv2.weight.mul_(1e6)  # the norm behind it makes up for that
         model.module.groups[0].norm2.running_var.mul_(1e12)
-    assert export_demo.choose_weights(model, IMAGES.numpy()) is model
+    assert export_demo.choose_weights(model, IMAGES.numpy(), "test") is model
     assert "those of 32 bits are kept" in capsys.readouterr().out
 
 

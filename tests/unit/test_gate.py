@@ -2,11 +2,13 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
 from classifier.errors import InputError
+from classifier.results.predictions import NO_TEST
 from classifier.runs.recorded import changed_inputs, missing_on_remote
-from classifier.runs.report import describe_changes, describe_metrics
+from classifier.runs.report import describe_changes, describe_metrics, note_missing_tests
 from classifier.runs.runs import Run
 
 import gate
@@ -71,6 +73,14 @@ def test_a_metric_that_the_base_lacks_cannot_decide():
 def test_an_unknown_metric_is_an_error_also_without_a_base():
     with pytest.raises(InputError, match=r"no number 'val.acuracy', did you mean 'val.accuracy'"):
         findings(None, make_run(accuracy=0.9), ["val.acuracy"])
+
+
+def test_a_test_metric_cannot_decide_where_nothing_was_held_back_for_a_test():
+    before, now = replace(make_run(accuracy=0.9), metrics={"test.accuracy": 0.9}), make_run(accuracy=0.9)
+    assert findings(before, now, ["test.accuracy", "val.accuracy"]) == [
+        "test.accuracy is to decide, but nothing was held back for a test: decide by a metric of val.",
+        "val.accuracy is to decide, but workspace has no such metric to compare with.",
+    ]
 
 
 def test_a_metric_of_which_nobody_knows_which_way_is_better_is_an_error():
@@ -156,6 +166,14 @@ def test_the_tables_show_before_and_now_and_which_way_is_better():
     assert cells(tables[3:], "val.recall.cat") == ["val.recall.cat", "0.8000", "0.8500", "+0.0500 better"]
     assert cells(tables[3:], "val.recall.dog") == ["val.recall.dog", "0.7000", "–", ""]
     assert cells(tables[3:], "val.recall.eel") == ["val.recall.eel", "–", "0.6000", ""]
+
+
+def test_the_report_says_where_nothing_was_held_back_for_a_test():
+    without, tested = make_run(accuracy=0.9), replace(make_run("abc"), metrics={"val.loss": 0.5, "test.loss": 0.5})
+    assert note_missing_tests([tested]) == note_missing_tests([tested, tested]) == []
+    assert note_missing_tests([without]) == note_missing_tests([without, without]) == [NO_TEST]
+    (note,) = note_missing_tests([tested, without])
+    assert note.startswith("Nothing was held back for a test in workspace: ")
 
 
 def test_the_report_names_what_changed(monkeypatch):

@@ -52,6 +52,19 @@ def test_a_damaged_split_is_named(prepared, damage):
         map_split("test")
 
 
+def test_a_split_of_no_images_is_arrays_without_rows(workspace, small_dataset, params):
+    small_dataset("data", test=0)
+    Path("params.yaml").write_text(params({"prepare.test_fraction": 0}))
+    prepare.main()
+    mapped, read = map_split("test", load_description()), load_file(split_path("test"))
+    assert mapped.images.shape == read["images"].shape == (0, 3, 16, 16)
+    assert mapped.labels.shape == read["labels"].shape == (0,)
+    assert (mapped.images.dtype, mapped.labels.dtype) == (np.uint8, np.int64)
+    split_path("test").write_bytes(split_path("test").read_bytes()[:-1])
+    with pytest.raises(InputError, match=r"prepared/test\.safetensors is not the file that"):
+        map_split("test", load_description())
+
+
 def test_a_missing_split_is_named(prepared):
     split_path("val").unlink()
     with pytest.raises(InputError, match=r"prepared/val\.safetensors not found"):

@@ -1,11 +1,12 @@
 """The parts of notebooks/page.py, without a browser; tests/browser has the rest."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 from classifier.errors import InputError
 from classifier.network.checkpoint import Metadata
 from classifier.network.preprocessing import Preprocessing
-from classifier.results.predictions import parse_predictions
+from classifier.results.predictions import NO_TEST, parse_predictions
 from notebooks import markup, page
 from notebooks.results import Results, load_model
 
@@ -25,7 +26,7 @@ def results():
     rows = [(0, "a", "cat", "cat", 0.9, 0.9, 0.1), (1, "b", NASTY, "cat", 0.7, 0.7, 0.3)]
     table = pd.DataFrame([*rows, (2, "c", NASTY, NASTY, 0.6, 0.4, 0.6)], columns=columns)
     answers = parse_predictions(table.to_csv(index=False).encode(), "predictions.csv")
-    return Results(answers, np.zeros((3, 3, 4, 4), dtype=np.uint8))
+    return Results(answers, np.zeros((3, 3, 4, 4), dtype=np.uint8), "test")
 
 
 def find(widget: widgets.Widget, kind: type) -> list:
@@ -38,10 +39,22 @@ def test_names_of_classes_are_text_and_never_html(results, monkeypatch):
     monkeypatch.setattr(page, "comparison", lambda results: widgets.HTML())
     shown = "".join(w.value for part in page.parts(results) for w in find(part, widgets.HTML))
     probabilities = pd.Series([0.2, 0.8], ["cat", NASTY])
-    shown += markup.answer(results.answers, results.images[0], probabilities, NASTY)
+    shown += markup.answer(results.answers, "test", results.images[0], probabilities, NASTY)
     shown += markup.before_and_after(results.answers, results.answers, NASTY)
     assert "&lt;script&gt;" in shown
     assert "<script" not in shown
+
+
+def test_without_a_test_split_the_page_says_so_and_calls_no_image_a_test_image(results, monkeypatch):
+    monkeypatch.setattr(page, "load_model", lambda results: None)
+    monkeypatch.setattr(page, "comparison", lambda results: widgets.HTML())
+    for split, said in {"test": False, "val": True}.items():
+        parts = page.parts(replace(results, split=split))
+        shown = "".join(w.value for part in parts for w in find(part, widgets.HTML))
+        shown += "".join(w.tooltip or "" for part in parts for w in find(part, widgets.Button))
+        shown += markup.answer(results.answers, split, results.images[0], pd.Series([0.2, 0.8], ["cat", "dog"]))
+        assert (NO_TEST in shown) == ("alidation image 1" in shown) == ("validation images and got" in shown) == said
+        assert ("test image" in shown.lower()) != said
 
 
 def test_a_model_that_cannot_be_used_is_said_and_not_passed_over(results, monkeypatch):

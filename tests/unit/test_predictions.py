@@ -63,12 +63,12 @@ def test_what_is_written_is_read_as_it_was(workspace):
     Path("prepared").mkdir()
     Path("prepared/images.csv").write_text("split,index,path,class,sha256\ntrain,0,x,b,0\ntest,0,y,b,0\ntest,1,z,a,0\n")
     probabilities = np.array([[0.3, 0.7], [0.1234567, 0.8765433]])
-    table = make_predictions(probabilities, np.array([1, 0]), ["a", "b"])
+    table = make_predictions(probabilities, np.array([1, 0]), ["a", "b"], "test")
     write_predictions(table)
     assert Path("predictions.csv").read_text().splitlines()[2] == "1,z,a,b,0.876543,0.123457,0.876543"
     pd.testing.assert_frame_equal(load_predictions(), table, check_dtype=False)
     with pytest.raises(InputError, match=r"images\.csv lists 2 test images, not 1"):
-        make_predictions(probabilities[:1], np.array([1]), ["a", "b"])
+        make_predictions(probabilities[:1], np.array([1]), ["a", "b"], "test")
 
 
 def test_a_class_may_be_called_right(workspace):

@@ -78,6 +78,40 @@ def test_a_dataset_without_a_test_split_gets_one_and_says_so(small_dataset, run_
     assert all(row["path"].startswith("train/") for row in rows)
 
 
+def test_with_a_test_fraction_of_0_all_images_are_in_train_and_val_which_is_said(small_dataset, run_prepare, capsys):
+    small_dataset(train=8, val=4, test=0)
+    description, rows = run_prepare({"prepare.test_fraction": 0})
+    counts = {name: split["count"] for name, split in description["splits"].items()}
+    assert counts == {"train": 24, "val": 12, "test": 0}
+    assert description["splits"]["test"]["per_class"] == dict.fromkeys(NAMES, 0)
+    assert description["splits"]["test"]["source"] == "none: prepare.test_fraction is 0"
+    assert {row["split"] for row in rows} == {"train", "val"}
+    assert len(load("test")["images"]) == len(load("test")["labels"]) == 0
+    assert "prepare.test_fraction is 0: nothing is held back for a test" in capsys.readouterr().out
+
+
+def test_with_a_test_fraction_of_0_val_is_cut_off_as_ever(small_dataset, run_prepare):
+    small_dataset(train=12, test=0)
+    description, _ = run_prepare({"prepare.test_fraction": 0})
+    assert [description["splits"][split]["count"] for split in ("train", "val", "test")] == [27, 9, 0]
+
+
+def test_with_a_test_fraction_of_0_the_datasets_own_test_split_is_used_all_the_same(small_dataset, run_prepare):
+    small_dataset(train=8, test=3)
+    run_prepare()
+    expected = outputs()
+    description, _ = run_prepare({"prepare.test_fraction": 0})
+    assert description["splits"]["test"]["source"] == "the dataset's own test split"
+    assert outputs() == expected
+
+
+def test_without_a_test_split_a_class_that_val_lacks_is_named_still(small_dataset, run_prepare):
+    root = small_dataset(train=8, val=1, test=0)
+    (root / "val/frog/000.png").rename(root / "val/frog/000.txt")
+    with pytest.raises(InputError, match="no images of these classes: frog in val"):
+        run_prepare({"prepare.test_fraction": 0})
+
+
 def test_the_datasets_own_splits_are_used_where_it_has_them(small_dataset, run_prepare):
     small_dataset(train=6, val=3, test=2)
     description, rows = run_prepare()

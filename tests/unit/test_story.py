@@ -1,6 +1,6 @@
 """What is said of a model's answers is true of them, and plain: each number is what counting rows gives."""
 
-from classifier.results.predictions import parse_predictions
+from classifier.results.predictions import NO_TEST, parse_predictions
 from classifier.results.story import (
     best_and_worst_class,
     certainty,
@@ -32,14 +32,14 @@ MIXED = answers(("cat", "cat", 0.9, 450), ("cat", "dog", 0.6, 50), ("dog", "dog"
 
 
 def test_right_answers_are_told_as_so_many_of_a_hundred_beside_guessing():
-    sentence = how_often_right(MIXED)
+    sentence = how_often_right(MIXED, "test")
     assert sentence == (
         "Of 100 images that it had never seen, it gets 93 right; guessing would get 50. Measured on 1,000 images."
     )
 
 
 def test_fewer_than_a_hundred_images_are_counted_as_they_are():
-    sentence = how_often_right(answers(("cat", "cat", 0.9, 30), ("dog", "cat", 0.9, 10)))
+    sentence = how_often_right(answers(("cat", "cat", 0.9, 30), ("dog", "cat", 0.9, 10)), "test")
     assert sentence.startswith("Of 40 images that it had never seen, it gets 30 right; guessing would get 20.")
 
 
@@ -48,7 +48,7 @@ def test_fewer_than_a_hundred_images_are_counted_as_they_are():
 )
 def test_rounding_never_makes_a_model_perfect_or_hopeless(right, wrong, told):
     table = answers(("cat", "cat", 0.9, right), ("cat", "dog", 0.9, wrong))
-    assert f"it gets {told} right" in how_often_right(table)
+    assert f"it gets {told} right" in how_often_right(table, "test")
 
 
 def test_the_classes_known_best_and_least_are_named():
@@ -111,7 +111,7 @@ def test_all_classes_are_named_and_very_many_are_not():
 
 
 def test_the_summary_has_three_parts():
-    parts = summary(MIXED)
+    parts = summary(MIXED, "test")
     assert list(parts) == ["How good it is", "Where it errs", "When to believe it"]
     assert all(text.endswith(".") for text in parts.values())
 
@@ -119,20 +119,29 @@ def test_the_summary_has_three_parts():
 def test_certainty_counts_what_became_of_similar_answers_and_ignores_what_the_model_claims():
     modest = answers(("cat", "cat", 0.5, 200), ("dog", "dog", 0.9, 200))  # always right, whatever it says
     boastful = answers(("cat", "dog", 0.99, 10), ("cat", "cat", 0.99, 10), ("dog", "dog", 0.2, 380))
-    assert certainty(modest, 0.5) == (
+    assert certainty(modest, 0.5, "test") == (
         "very likely right",
         "It was about as sure of 20 test images and got all of them right.",
     )
-    assert certainty(boastful, 0.99) == (
+    assert certainty(boastful, 0.99, "test") == (
         "hardly more than a guess",
         "It was about as sure of 20 test images and got 10 of them right.",
     )
 
 
+def test_where_nothing_was_held_back_for_a_test_the_story_says_so_and_names_the_images():
+    sentence = how_often_right(MIXED, "val")
+    assert sentence.startswith("Of 100 images that it had not learnt from, it gets 93 right;")
+    assert sentence.endswith(f"Measured on 1,000 images. {NO_TEST}")
+    assert NO_TEST in summary(MIXED, "val")["How good it is"]
+    assert not any("held back" in text for text in summary(MIXED, "test").values())
+    assert certainty(MIXED, 0.9, "val")[1].startswith("It was about as sure of 50 validation images and")
+
+
 def test_nothing_is_almost_certain_without_many_answers():
     few, many = (answers(("cat", "cat", 0.9, count), ("dog", "dog", 0.9, count)) for count in (1, 1000))
-    assert certainty(few, 0.9)[0] != "almost certainly right"
-    assert certainty(many, 0.9)[0] == "almost certainly right"
+    assert certainty(few, 0.9, "test")[0] != "almost certainly right"
+    assert certainty(many, 0.9, "test")[0] == "almost certainly right"
 
 
 def test_changes_are_counted_and_small_ones_called_chance():
