@@ -106,7 +106,7 @@ def choose_weights(network: Network, images: np.ndarray) -> Network:
     sample = torch.from_numpy(np.array(images[:: -(-len(images) // SAMPLE)]))
     rounded = round_weights(network)
     exact, short = (
-        predict_logits(n, sample.split(batch_size(n)), torch.float32).softmax(1) for n in (network, rounded)
+        n.probabilities(predict_logits(n, sample.split(batch_size(n)), torch.float32)) for n in (network, rounded)
     )
     difference = float((exact - short).abs().max())
     same = difference <= TOLERANCE and torch.equal(exact.argmax(1), short.argmax(1))  # NaN is not the same

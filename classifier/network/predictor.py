@@ -44,4 +44,4 @@ class Predictor:
     def answer(self, batches: Iterable[Tensor]) -> np.ndarray:
         """The same for batches of images on the device."""
         logits = predict_logits(self.network, batches, self.dtype, self.tta)
-        return logits.cpu().double().softmax(1).numpy()
+        return self.network.probabilities(logits.cpu().double()).numpy()

@@ -47,6 +47,10 @@ class Pretrained:
     sha256: str
     licence: str | None
 
+    def origin(self) -> dict[str, str | None]:
+        """What a checkpoint tells of the weights that its training started from."""
+        return {"source": self.source, "sha256": self.sha256, "licence": self.licence}
+
 
 def write_weights(weights: Pretrained | None, path: str | Path = WEIGHTS) -> None:
     """Write weights, or that there are none, atomically and with the same bytes each time."""

@@ -38,6 +38,7 @@ NEEDS = {
     "train.freeze": TUNING,
     "train.freeze_epochs": TUNING,
     "train.backbone_lr_scale": TUNING,
+    "train.layer_decay": TUNING,
 }
 
 
@@ -71,6 +72,8 @@ def another(value, section: str, name: str):
     """A value that the parameter may have and does not."""
     if isinstance(value, dict):
         return value | ({"nine": 2.0} if name == "class_weights" else {"RandomGrayscale": {"p": 0.5}})
+    if isinstance(value, bool):
+        return not value
     if isinstance(value, int):
         return value + 1
     if isinstance(value, float):

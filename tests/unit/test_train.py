@@ -274,8 +274,12 @@ def test_the_weights_of_the_best_or_of_the_last_epoch_are_kept(monkeypatch, tmp_
         return 0.1, 1.0, 0.5
 
     trainer = SimpleNamespace(
-        network=SimpleNamespace(module=model),
+        judged=SimpleNamespace(module=model),
+        average=None,
         params=SimpleNamespace(epochs=3, keep=keep),
+        modules=lambda: {"model": model},
+        steps=lambda data: 1,
+        work=lambda *_: 0.0,
         train_one_epoch=train_one_epoch,
         optimizers=[],
         scaler=torch.amp.GradScaler("cpu", enabled=False),
