@@ -13,6 +13,9 @@ No two different photographs were taken for one; the nearest correlate by 0.9866
 of the copies cut by 2 % find 259 pairs (128 bits, 8 apart) or 10 (512 bits, 40 apart) among the photographs, of which
 one is right. In CIFAR-10 (JPEG), of 32 pixels a side, 32 pairs are alike: each one picture, to the eye.
 
+What differs in a small part alone is taken for one picture: of two things pasted on one place of a photograph, 95 of
+100 times where they take a tenth of its longer side, 30 where a fifth. Before a fixed camera, look at the examples.
+
 Almost uniform images have nothing to correlate: they are compared by their bytes alone.
 """
 

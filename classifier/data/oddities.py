@@ -70,7 +70,7 @@ def _copies(survey: Survey) -> Iterator[Oddity]:
 _COPIES = {
     "recurring": (
         f"recurring {RECURRING} times or more",
-        "A placeholder, such as “no photo”? Remove all of them: they teach nothing.",
+        "A placeholder, such as “no photo”? It teaches nothing: remove all. Or a fixed camera? Then look closely.",
     ),
     "classes": ("under two classes or more", "Decide which is right, and remove the others."),
     "alike across": (

@@ -256,3 +256,12 @@ def test_a_recipe_that_is_missing_or_not_valid_changes_nothing(run_recommend, sm
     with pytest.raises(InputError, match=r"recipes/photos-frozen\.yaml not found"):
         run_recommend("--write")
     assert Path("params.yaml").read_text() == params()
+
+
+def test_what_would_not_be_valid_is_not_written(run_recommend, small_dataset, params, monkeypatch):
+    small_dataset()
+    Path("params.yaml").write_text(params())
+    monkeypatch.setattr(recommend, "fill_in", lambda advice: (params({"train.lr": -1}), {}))
+    with pytest.raises(InputError, match=r"train\.lr: must be greater than 0"):
+        run_recommend("--write")
+    assert Path("params.yaml").read_text() == params()

@@ -142,6 +142,14 @@ def test_images_much_smaller_than_the_others(data, look):
     }
 
 
+def test_two_things_on_one_ground_are_two_pictures(data, look):
+    ground = photo(3333)
+    for name, seed in (("cat", 1), ("dog", 2)):
+        ground.paste(photo(seed, (40, 40)), (28, 40))
+        data(f"train/{name}/thing.png", encoded(ground, "PNG"))
+    assert look() == {}
+
+
 def test_almost_uniform_images_are_compared_by_their_bytes_alone(data, look):
     for i, level in enumerate((0, 40, 41, 255)):
         noise = np.random.default_rng(i).integers(0, 2, (64, 64, 3))
