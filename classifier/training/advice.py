@@ -14,7 +14,7 @@ from classifier.data.survey import Survey
 RECIPES = Path("recipes")
 
 TINY = 64  # pixels of the longer side
-MANY = 10_000  # tiny images from which on a network of their own does better than one that knows photographs
+MANY = 2_000  # tiny images from which on a network of their own does better than one that knows photographs
 GREY = 0.95  # share of images without colour, from which on they are digits, drawings or scans, no photographs
 SMALL = 96  # pixels: BiT-HyperRule cuts 128 of 160 pixels out of images that are smaller
 SMALL_SIDES = (160, 128)
