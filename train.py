@@ -84,7 +84,7 @@ def main() -> None:
     network.to(device, torch.channels_last)  # in which convolutions are fastest
     if not weights:
         network.fit_to_data(lambda count: network.normalize(sample(train_set, count)))
-    environment = describe_environment(device, dtype)
+    environment = describe_environment(device, dtype, params.model)
     criterion = Criterion(class_weights.to(device), params.class_weighting, params.label_smoothing)
     identity = asdict(description) | ({"weights": sha256(WEIGHTS)} if weights else {})
     state = state_path(asdict(params), identity, environment)

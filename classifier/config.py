@@ -16,6 +16,10 @@ from classifier.schema import ClassWeights, Must, Transforms, UniqueKeyLoader, v
 
 import yaml
 
+TIMM = "timm/"  # before the names of timm's networks, in train.model
+# The networks whose weights a Python package ships; classifier/network/sources/package.py says which, in this order.
+PACKAGED = ("timm/tf_efficientnet_lite0", "timm/tf_efficientnet_lite1", "timm/tf_efficientnet_lite2")
+
 POSITIVE = Must("greater than 0", lambda v: v > 0)
 SEED = Must("between 0 and 4294967295", lambda v: 0 <= v < 2**32)
 AT_LEAST_0 = Must("at least 0", lambda v: v >= 0)
@@ -127,6 +131,14 @@ def contradictions(prepare: PrepareParams, train: TrainParams) -> Iterator[str]:
             f"train.image_size: must be at most prepare.image_size, which is {prepare.image_size}, "
             f"not {train.image_size}: the network sees a part of what is stored"
         )
+    if train.model.startswith(TIMM) and "." in train.model:
+        name, _, tag = train.model.partition(".")
+        yield (
+            f"train.model: must be {name}, not {train.model}: what follows the dot is a tag, which names weights and "
+            f"belongs into train.pretrained: {tag}"
+        )
+    elif train.pretrained == "package" and train.model not in PACKAGED:
+        yield f"train.pretrained: no package ships weights for {train.model}: package is for {', '.join(PACKAGED)}"
     if train.optimizer == "muon" and train.pretrained != "none":
         yield (
             "train.optimizer: muon brings every filter to a fixed norm, which destroys pretrained weights: "

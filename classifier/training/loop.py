@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from classifier.config import TrainParams
 from classifier.data.augment import Augment
+from classifier.data.augment.mixing import cutmix, mixup
 from classifier.data.loader import Source
-from classifier.data.mixing import cutmix, mixup
 from classifier.errors import InputError
 from classifier.network.inference import batch_size, predict_logits
 from classifier.network.network import Network
