@@ -57,6 +57,7 @@ def values(survey: Survey, machine: Machine = LAPTOP) -> dict:
         (described([5000] * 10, sides=(32, 32)), LAPTOP, "cifar10"),
         (described([5000] * 10, sides=(32, 32)), GPU, "cifar10"),
         (described([100] * 10, sides=(8, 8), grey=1.0), LAPTOP, "digits"),
+        (described([6000] * 10, sides=(28, 28), grey=1.0), LAPTOP, "digits"),
         (described([20] * 10, sides=(48, 64)), LAPTOP, "photos-frozen"),
     ],
 )
