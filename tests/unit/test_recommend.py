@@ -91,6 +91,10 @@ def test_epochs_make_as_many_steps_as_bits_rule_has_up_to_ten_times(number, epoc
     assert choose_epochs(number, train).value == epochs
 
 
+def test_images_held_out_do_not_count_for_the_number_of_steps():
+    assert values(described([10_500] * 2))["train.epochs"] == 30  # of 21,000, 18,900 are left
+
+
 def test_epochs_from_scratch_make_some_hundred_steps_at_least():
     train = load_params("train", "recipes/cifar10.yaml")
     assert (train.epochs, train.batch_size) == (10, 500), "the numbers below are for these"
