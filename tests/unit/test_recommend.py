@@ -1,0 +1,272 @@
+"""scripts/recommend.py and classifier/training/advice.py: a recipe, and values with their reasons."""
+
+import shutil
+import sys
+from pathlib import Path
+
+from classifier.config import load_params
+from classifier.data.splits import SPLITS
+from classifier.data.survey import Survey
+from classifier.errors import InputError
+from classifier.training.advice import Machine, advise, choose_epochs
+from tests.conftest import ROOT
+
+import numpy as np
+import pytest
+import recommend
+from ruamel.yaml import YAML
+
+LAPTOP, SERVER, GPU = Machine("cpu", "AVX2", 2), Machine("cpu", "AVX512", 64), Machine("cuda", "a GPU", 16)
+
+
+@pytest.fixture(autouse=True)
+def recipes(workspace):
+    shutil.copytree(ROOT / "recipes", "recipes")
+    if not Path("recipes/photos.yaml").exists():
+        text = Path("recipes/photos-frozen.yaml").read_text().replace("freeze: backbone", "freeze: none")
+        Path("recipes/photos.yaml").write_text(
+            text.replace("augment: {}  ", "augment: {RandomResizedCrop: {size: 224}}  ")
+        )
+
+
+def described(train, val=None, test=None, sides=(240, 320), grey=0.0) -> Survey:
+    """The survey of a dataset with so many images of each class in each split, all of one size."""
+    counts = {split: n for split, n in zip(SPLITS, (train, val, test), strict=True) if n}
+    labels = np.concatenate([np.repeat(np.arange(len(train)), n) for n in counts.values()])
+    splits = np.concatenate([np.full(sum(n), SPLITS.index(split)) for split, n in counts.items()])
+    number = np.arange(len(labels))
+    names = [f"class{i}" for i in range(len(train))]
+    paths = [f"{i}.jpg" for i in number]
+    all_sides = np.tile(sides, (len(labels), 1))
+    return Survey(
+        "image folders", names, tuple(counts), paths, splits, labels, number, all_sides, number, 1, 1, grey, []
+    )
+
+
+def values(survey: Survey, machine: Machine = LAPTOP) -> dict:
+    return {choice.key: choice.value for choice in advise(survey, machine).choices}
+
+
+@pytest.mark.parametrize(
+    "survey, machine, recipe",
+    [
+        (described([300] * 10), LAPTOP, "photos-frozen"),
+        (described([300] * 10), GPU, "photos"),
+        (described([50, 50]), SERVER, "photos"),
+        (described([5000] * 10), SERVER, "photos-frozen"),
+        (described([5000] * 10, sides=(32, 32)), LAPTOP, "cifar10"),
+        (described([5000] * 10, sides=(32, 32)), GPU, "cifar10"),
+        (described([100] * 10, sides=(8, 8), grey=1.0), LAPTOP, "digits"),
+        (described([6000] * 10, sides=(28, 28), grey=1.0), LAPTOP, "digits"),
+        (described([20] * 10, sides=(48, 64)), LAPTOP, "photos-frozen"),
+    ],
+)
+def test_the_recipe_follows_from_the_images_and_the_machine(survey, machine, recipe):
+    assert advise(survey, machine).recipe == Path(f"recipes/{recipe}.yaml")
+
+
+def test_who_gets_a_frozen_network_for_want_of_a_gpu_is_told_of_the_other_recipe():
+    (line,) = (line for line in advise(described([300] * 10), LAPTOP).to_check if "photos.yaml" in line)
+    assert "With patience or a GPU" in line
+    assert not any("photos.yaml" in line for line in advise(described([300] * 10), GPU).to_check)
+
+
+@pytest.mark.parametrize(
+    "number, epochs",
+    [
+        (100, 500),  # 500 steps, of one batch an epoch
+        (1_280, 50),  # 10 an epoch
+        (2_560, 30),  # 20 an epoch: the recipe's 30 make 600
+        (15_000, 30),
+        (19_968, 30),  # 156 an epoch: 4,680
+        (20_480, 63),  # 160 an epoch, of which BiT's rule has 10,000 from here on
+        (128_000, 30),
+        (640_000, 30),  # 5,000 an epoch: 150,000, fewer than ten times 20,000
+        (1_280_000, 20),
+    ],
+)
+def test_epochs_make_as_many_steps_as_bits_rule_has_up_to_ten_times(number, epochs):
+    train = load_params("train", "recipes/photos-frozen.yaml")
+    assert (train.epochs, train.batch_size) == (30, 128), "the numbers above are for these"
+    assert choose_epochs(number, train).value == epochs
+
+
+def test_images_held_out_do_not_count_for_the_number_of_steps():
+    assert values(described([10_500] * 2))["train.epochs"] == 30  # of 21,000, 18,900 are left
+
+
+def test_epochs_from_scratch_make_some_hundred_steps_at_least():
+    train = load_params("train", "recipes/cifar10.yaml")
+    assert (train.epochs, train.batch_size) == (10, 500), "the numbers below are for these"
+    assert [choose_epochs(n, train).value for n in (10_000, 47_500, 1_000_000)] == [25, 10, 10]
+
+
+@pytest.mark.parametrize(
+    "survey, expected",
+    [
+        (described([50, 400], [20, 20], [20, 20]), {}),
+        (described([5000, 5000], None, [20, 20]), {"prepare.val_fraction": 0.05}),
+        (described([300, 5000], None, [20, 20]), {"prepare.val_fraction": 0.1}),
+        (described([200, 200], [20, 20]), {"prepare.test_fraction": 0.15}),
+        (described([49, 200], [20, 20]), {"prepare.test_fraction": 0}),
+        (described([49, 200]), {"prepare.test_fraction": 0.2, "prepare.val_fraction": 0.2}),
+        (described([200, 900]), {"prepare.test_fraction": 0.15, "prepare.val_fraction": 0.2}),
+    ],
+)
+def test_fractions_hold_out_enough_of_the_rarest_class_where_the_dataset_has_no_split(survey, expected):
+    assert {key: value for key, value in values(survey).items() if key.endswith("fraction")} == expected
+
+
+@pytest.mark.parametrize(
+    "counts, weights, told", [([100, 150], {}, 0), ([100, 900], {}, 1), ([10, 100], "balanced", 1)]
+)
+def test_class_weights_come_with_their_trade(counts, weights, told):
+    advice = advise(described(counts), LAPTOP)
+    assert values(described(counts))["train.class_weights"] == weights
+    assert len([line for line in advice.to_check if line.startswith("train.class_weights")]) == told
+
+
+@pytest.mark.parametrize(
+    "survey, expected",
+    [
+        (described([30, 30]), {"prepare.image_size": 256, "train.image_size": 224, "prepare.fit": "crop"}),
+        (described([30, 30], sides=(200, 320)), {"prepare.fit": "pad"}),
+        (
+            described([30, 30], sides=(80, 90)),
+            {"prepare.image_size": 160, "train.image_size": 128, "train.augment.RandomResizedCrop.size": 128},
+        ),
+        (
+            described([9000, 9000], sides=(28, 28)),
+            {"prepare.image_size": 28, "train.image_size": 28, "train.augment.RandomCrop.size": 28},
+        ),
+        (described([9000, 9000], sides=(12, 12)), {"prepare.image_size": 24, "train.image_size": 24}),  # 16 in low_res
+        (described([90, 90], sides=(8, 8), grey=1.0), {"prepare.image_size": 16, "train.image_size": 16}),
+    ],
+)
+def test_sides_follow_the_images_and_what_the_network_takes(survey, expected):
+    assert values(survey, GPU).items() >= expected.items()
+
+
+def test_mirroring_is_to_be_checked_where_the_recipe_mirrors():
+    def asked(survey):
+        return any(line.startswith("train.flip") for line in advise(survey, LAPTOP).to_check)
+
+    assert asked(described([300] * 10))
+    assert not asked(described([100] * 10, sides=(8, 8), grey=1.0))  # the recipe for digits does not
+
+
+@pytest.mark.parametrize("machine", [LAPTOP, GPU], ids=["laptop", "gpu"])
+@pytest.mark.parametrize("counts", [[3, 300], [30, 31], [9000, 200_000]])
+@pytest.mark.parametrize("sides", [(8, 8), (32, 48), (90, 90), (3000, 4000)])
+@pytest.mark.parametrize("grey", [0.0, 1.0])
+def test_what_is_recommended_is_valid_and_keeps_the_recipes_comments(machine, counts, sides, grey):
+    advice = advise(described(counts, sides=sides, grey=grey), machine)
+    text, changed = recommend.fill_in(advice)
+    Path("filled.yaml").write_text(text)
+    load_params("train", "filled.yaml")
+    recipe = advice.recipe.read_text()
+    assert [line for line in recipe.splitlines() if line.startswith("#")] == [
+        line for line in text.splitlines() if line.startswith("#") and line in recipe
+    ]
+    assert comments(text) >= comments(recipe)
+    filled = dict(recommend.flat(YAML(typ="safe").load(text)))
+    assert filled | changed == dict(recommend.flat(YAML(typ="safe").load(recipe)))
+    assert all(value != filled[key] for key, value in changed.items())
+
+
+def comments(text: str) -> set[str]:
+    return {line.split("  #")[1] for line in text.splitlines() if "  #" in line}
+
+
+@pytest.mark.parametrize(
+    "survey",
+    [
+        described([5000] * 10, None, [1000] * 10, sides=(32, 32)),
+        described([400, 122, 241] * 4, [30] * 12, [30] * 12),
+    ],
+)
+def test_a_recipe_that_suits_as_it_is_stays_as_it_is_to_the_byte(survey):
+    advice = advise(survey, LAPTOP)
+    assert recommend.fill_in(advice) == (advice.recipe.read_text(), {})
+
+
+@pytest.fixture
+def run_recommend(monkeypatch, capsys):
+    """A function: run recommend.py with these arguments; returns what it prints."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["recommend.py", *arguments])
+        recommend.main()
+        return capsys.readouterr().out
+
+    return run
+
+
+def tree() -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()}
+
+
+def test_without_write_nothing_changes_and_nothing_is_asked(run_recommend, small_dataset, params):
+    small_dataset()
+    Path("params.yaml").write_text(params())
+    before = tree()
+    out = run_recommend()
+    assert tree() == before
+    assert "Nothing is changed" in out
+    assert "I would take recipes/photos-frozen.yaml" in out
+    assert "3 classes with less than 20 images in train" in out
+
+
+def test_write_makes_the_recommendation_params_yaml_and_says_what_that_changes(run_recommend, small_dataset, params):
+    small_dataset()
+    Path("params.yaml").write_text(params())
+    out = run_recommend("--write")
+    written = Path("params.yaml").read_text()
+    assert written.splitlines()[0].startswith("# By scripts/recommend.py from recipes/photos-frozen.yaml, changed: ")
+    train = load_params("train")
+    assert (train.model, train.freeze) == ("timm/tf_efficientnet_lite0", "backbone")
+    assert train.image_size == 128  # of images of 16 pixels
+    assert train.epochs == 500  # 19 images, one batch
+    assert "train.epochs: 1 → 500" in out
+    assert "train.model: airbench_small → timm/tf_efficientnet_lite0" in out
+    assert "prepare.seed" not in out
+    assert "Nothing is changed" not in out
+    assert run_recommend("--write").rstrip().endswith("from recipes/photos-frozen.yaml:")  # again: no more to change
+
+
+def test_no_line_without_a_path_is_wider_than_a_terminal(run_recommend, small_dataset):
+    small_dataset(train=30)
+    out = run_recommend("--write")
+    assert max(map(len, out.splitlines())) <= 100
+
+
+@pytest.mark.parametrize("damage, message", [("train: [", "params.yaml is not valid YAML"), (None, "data/ not found")])
+def test_what_stands_in_the_way_is_said_in_a_sentence(run_recommend, small_dataset, damage, message):
+    if damage:
+        small_dataset()
+        Path("params.yaml").write_text(damage)
+    with pytest.raises(InputError, match=message):
+        run_recommend("--write")
+    assert not damage or Path("params.yaml").read_text() == damage
+
+
+def test_a_recipe_that_is_missing_or_not_valid_changes_nothing(run_recommend, small_dataset, params):
+    small_dataset()
+    Path("params.yaml").write_text(params())
+    recipe = Path("recipes/photos-frozen.yaml")
+    recipe.write_text(recipe.read_text().replace("lr: 0.1\n", "lr: -1\n", 1))
+    with pytest.raises(InputError, match=r"recipes/photos-frozen\.yaml has 1 problem"):
+        run_recommend("--write")
+    recipe.unlink()
+    with pytest.raises(InputError, match=r"recipes/photos-frozen\.yaml not found"):
+        run_recommend("--write")
+    assert Path("params.yaml").read_text() == params()
+
+
+def test_what_would_not_be_valid_is_not_written(run_recommend, small_dataset, params, monkeypatch):
+    small_dataset()
+    Path("params.yaml").write_text(params())
+    monkeypatch.setattr(recommend, "fill_in", lambda advice: (params({"train.lr": -1}), {}))
+    with pytest.raises(InputError, match=r"train\.lr: must be greater than 0"):
+        run_recommend("--write")
+    assert Path("params.yaml").read_text() == params()
