@@ -134,7 +134,7 @@ def test_every_picture_is_drawn_and_has_a_text_for_those_who_cannot_see_it(answe
 
 
 def test_an_uploaded_image_gets_the_answer_that_evaluate_gave(answering, clone):
-    row = predictions(clone).iloc[123]
+    row = predictions(clone).iloc[42]
     said = upload(answering, "mine.png", (clone.path / "data" / row["path"]).read_bytes()).split()
     assert said.index(row["prediction"]) < said.index("possibilities")
     percent = int(re.search(rf"{row['prediction']}\s+(\d+)%", " ".join(said))[1])
@@ -160,7 +160,8 @@ def test_the_gallery_shows_what_is_asked_for(opened, clone):
     expected = [f"✗ {row.prediction}\nis {row.label}" for row in wrong.head(24).itertuples()]
     assert shown == expected
 
-    label = wrong["label"].iloc[0]
+    sometimes = {row.label for row in table.itertuples() if row.label == row.prediction}
+    label = next(name for name in wrong["label"] if name in sometimes)
     opened.get_by_label("Show", exact=True).select_option(label)
     mine = wrong[wrong["label"] == label]
     opened.get_by_text(f"of {len(mine)} image").first.wait_for()
