@@ -17,8 +17,16 @@ from classifier.errors import InputError, run
 from classifier.files import atomic_write, write_json, write_table
 from classifier.network.checkpoint import require_same_classes
 from classifier.network.predictor import Predictor
-from classifier.paths import CHECKPOINT, CROSS_SECTION_PICTURE, METRICS, MISTAKES_PICTURE, PER_CLASS, RELIABILITY
-from classifier.results.metrics import per_class, reliability, summarize
+from classifier.paths import (
+    CHECKPOINT,
+    CONFUSION,
+    CROSS_SECTION_PICTURE,
+    METRICS,
+    MISTAKES_PICTURE,
+    PER_CLASS,
+    RELIABILITY,
+)
+from classifier.results.metrics import confusion, per_class, reliability, summarize
 from classifier.results.plots import image_grid
 from classifier.results.predictions import is_right, make_predictions, worst_mistakes, write_predictions
 from classifier.tracking.tracker import start_run
@@ -62,10 +70,10 @@ def main() -> None:
 
 
 def write_tables(probabilities: np.ndarray, labels: np.ndarray, classes: list[str]) -> None:
-    """The tables that `dvc plots` draws beside predictions.csv and the training history."""
+    """The tables that `dvc plots` draws beside the training history."""
     write_table(PER_CLASS, per_class(probabilities, labels, classes))
-    bins = reliability(probabilities, labels)
-    write_table(RELIABILITY, bins.assign(ideal=bins["confidence"]).round(5))
+    write_table(CONFUSION, confusion(probabilities, labels, classes))
+    write_table(RELIABILITY, reliability(probabilities, labels).round(5))
 
 
 def draw_grids(images: np.ndarray, predictions: pd.DataFrame) -> None:
