@@ -57,16 +57,15 @@ def main() -> None:
         "val": summarize(val_probabilities, val.labels, metadata.classes),
         "test": summarize(test_probabilities, test.labels, metadata.classes),
     }
-    for split, m in metrics.items():
-        worst = f"worst class {m['worst_class']} with recall {m['worst_recall']:.1%}"
-        print(f"{split}: accuracy {m['accuracy']:.2%}, {worst}")
-
     predictions = make_predictions(test_probabilities, test.labels, metadata.classes)
     write_predictions(predictions)
     write_tables(test_probabilities, test.labels, metadata.classes)
     draw_grids(test.images, predictions)
     write_json(METRICS, metrics)
     tracker.finish()
+    for split, m in metrics.items():
+        worst = f"worst class {m['worst_class']} with recall {m['worst_recall']:.1%}"
+        print(f"{split}: accuracy {m['accuracy']:.2%}, {worst}")
 
 
 def write_tables(probabilities: np.ndarray, labels: np.ndarray, classes: list[str]) -> None:

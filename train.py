@@ -42,6 +42,7 @@ from classifier.reproducibility import (
 )
 from classifier.tracking.tracker import Tracker, start_run
 from classifier.training import features
+from classifier.training.checks import training_problems
 from classifier.training.criterion import Criterion, weigh_classes
 from classifier.training.loop import Trainer, diverged, validate
 from classifier.training.resume import alone, load_state, save_state, state_path
@@ -65,7 +66,7 @@ class Epoch(NamedTuple):
 
 
 def main() -> None:
-    params = load_params("train")
+    params = load_params("train", further=training_problems)
     description = load_description()
     augment = build_augment(params.augment, description.image_size, "train.augment", params.image_size)
     class_weights = weigh_classes(params.class_weights, description.splits["train"]["per_class"])
@@ -105,8 +106,9 @@ def main() -> None:
         save_checkpoint(
             CHECKPOINT, trained, Metadata(params.model, description.classes, network.preprocessing, environment)
         )
-        print(f"wrote {CHECKPOINT}")
         tracker.finish()
+        kept = history[-1] if params.keep == "last" else max(history, key=lambda row: (row.val_accuracy, row.epoch))
+        print(f"wrote {CHECKPOINT}, of epoch {kept.epoch}: val accuracy {kept.val_accuracy:.1%}")
         state.unlink(missing_ok=True)  # last, so that until then nothing is lost
 
 

@@ -83,6 +83,7 @@ def main() -> None:
     }
     said = summary(answers) | {"What it cannot do": what_it_cannot_do(metadata.classes)}
     page = fill_page(arguments.title, data, said, notes(metadata, answers, chosen))
+    print("packing the model and what runs it in a browser", flush=True)
     parts = {"onnx": to_onnx(network, metadata.model), **runtime}
     embedded = "\n".join(
         f'<script type="text/plain" id="{name}">{compress(part)}</script>' for name, part in parts.items()
@@ -199,6 +200,7 @@ def download_runtime(archive: Path) -> None:
     npm = shutil.which("npm")
     if not npm:
         raise InputError(f"npm not found, which fetches {RUNTIME}: install Node.js, or export on another machine.")
+    print(f"fetching {RUNTIME} with npm, which may take up to {TIMEOUT} s; only the first time", flush=True)
     archive.parent.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=archive.parent) as folder:
         command = [npm, "pack", RUNTIME, "--pack-destination", folder, "--fetch-retries=0", "--loglevel=error"]

@@ -18,7 +18,7 @@ LOSS, RECALL, MATRIX, MISTAKES, RELIABILITY = (
     f"#{name}" for name in ("Loss", "Recall_per_class", "Confusion_matrix", "Mistakes", "Reliability")
 )
 NUMBERS, LEGEND = ".mark-text.role-mark text", ".role-legend-label text"
-Y_LABELS = ".role-axis-label text[text-anchor=end]"
+Y_LABELS = "[aria-label^='Y-axis'] .role-axis-label text"
 
 pytestmark = pytest.mark.slow
 
