@@ -20,8 +20,7 @@ from classifier.data.prepared import SplitWriter
 from classifier.data.splits import EXCLUDED, SPLITS, Entry, exclude_copies, hold_out, lacking
 from classifier.errors import InputError, run
 from classifier.files import atomic_write, write_csv, write_json
-from classifier.paths import DATA, DATASET, LISTING, PREDICTIONS, split_path
-from classifier.results.predictions import COLUMNS
+from classifier.paths import COLUMNS, DATA, DATASET, LISTING, PREDICTIONS, split_path
 
 import numpy as np
 from tqdm import tqdm

@@ -42,14 +42,15 @@ from classifier.reproducibility import (
 )
 from classifier.tracking.tracker import Tracker, start_run
 from classifier.training import features
+from classifier.training.calibration import fit_temperature
 from classifier.training.checks import training_problems
 from classifier.training.criterion import Criterion, weigh_classes
-from classifier.training.loop import Trainer, diverged, validate
+from classifier.training.loop import Trainer, diverged, validate, validation_logits
+from classifier.training.progress import Progress
 from classifier.training.resume import alone, load_state, save_state, state_path
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 FEW_STEPS = 50  # updates, in which hardly any network learns what it could
 
@@ -84,7 +85,7 @@ def main() -> None:
     network.to(device, torch.channels_last)  # in which convolutions are fastest
     if not weights:
         network.fit_to_data(lambda count: network.normalize(sample(train_set, count)))
-    environment = describe_environment(device, dtype)
+    environment = describe_environment(device, dtype, params.model)
     criterion = Criterion(class_weights.to(device), params.class_weighting, params.label_smoothing)
     identity = asdict(description) | ({"weights": sha256(WEIGHTS)} if weights else {})
     state = state_path(asdict(params), identity, environment)
@@ -103,12 +104,17 @@ def main() -> None:
         tracker = start_run("train", environment)
         history, trained = train_and_validate(trainer, train_set, val_set, state, tracker)
         write_csv(HISTORY, list(Epoch._fields), history)
-        save_checkpoint(
-            CHECKPOINT, trained, Metadata(params.model, description.classes, network.preprocessing, environment)
+        metadata = Metadata(
+            model=params.model,
+            classes=description.classes,
+            preprocessing=network.preprocessing,
+            environment=environment,
+            temperature=calibrate(trainer, trained, val_set) if params.calibrate else 1.0,
+            pretrained=weights.origin() if weights else None,
         )
+        save_checkpoint(CHECKPOINT, trained, metadata)
         tracker.finish()
-        kept = history[-1] if params.keep == "last" else max(history, key=lambda row: (row.val_accuracy, row.epoch))
-        print(f"wrote {CHECKPOINT}, of epoch {kept.epoch}: val accuracy {kept.val_accuracy:.1%}")
+        print(f"wrote {CHECKPOINT}: {which_epoch(history, params.keep)}")
         state.unlink(missing_ok=True)  # last, so that until then nothing is lost
 
 
@@ -147,34 +153,35 @@ def train_and_validate(
     history: list[Epoch] = []
     logged: list[dict[str, Any]] = []
     weights: dict[str, Tensor] = {}
-    if saved := load_state(state, trainer.network.module, trainer.optimizers):
+    if saved := load_state(state, trainer.modules(), trainer.optimizers):
         weights, values = saved
         history, logged = [Epoch(*row) for row in values["history"]], values["logged"]
         trainer.scaler.load_state_dict(values["scaler"])
+        if trainer.average:
+            trainer.average.updates = len(history) * trainer.steps(train_set)
         for epoch_log in logged:
             tracker.log(**epoch_log)
         print(f"going on after epoch {len(history)}, where an earlier run of the same training stopped")
-    count = len(train_set.labels)
-    with tqdm(
-        total=params.epochs * count, initial=len(history) * count, unit=" images", unit_scale=True, disable=None
-    ) as bar:
-        for epoch in range(len(history), params.epochs):
+    done = len(history)
+    work = trainer.work(train_set, len(val_set.labels), done)
+    with Progress(params.epochs, trainer.steps(train_set), len(train_set.labels), done, work) as progress:
+        for epoch in range(done, params.epochs):
             try:
-                row, rest = train_and_validate_epoch(trainer, train_set, val_set, epoch, bar)
+                row, rest = train_and_validate_epoch(trainer, train_set, val_set, epoch, progress)
                 history.append(row)
                 logged.append(row._asdict() | rest)
                 tracker.log(**logged[-1])
                 if params.keep == "last" or row.val_accuracy >= max(row.val_accuracy for row in history):
-                    weights = {name: t.detach().clone() for name, t in trainer.network.module.state_dict().items()}
+                    weights = {name: t.detach().clone() for name, t in trainer.judged.module.state_dict().items()}
                 values = {"history": history, "logged": logged, "scaler": trainer.scaler.state_dict()}
-                save_state(state, trainer.network.module, trainer.optimizers, weights, values)
+                save_state(state, trainer.modules(), trainer.optimizers, weights, values)
             except KeyboardInterrupt:
                 sys.exit(f"interrupted in epoch {epoch + 1}: the same command goes on from the last whole epoch.")
     return history, weights
 
 
 def train_and_validate_epoch(
-    trainer: Trainer, train_set: Source, val_set: Source, epoch: int, bar: tqdm
+    trainer: Trainer, train_set: Source, val_set: Source, epoch: int, progress: Progress
 ) -> tuple[Epoch, dict[str, Any]]:
     """Train one epoch, validate, and print a line about both.
 
@@ -184,17 +191,34 @@ def train_and_validate_epoch(
         InputError: if a loss is not finite.
     """
     start = time.monotonic()
-    lr, train_loss, train_accuracy = trainer.train_one_epoch(train_set, epoch, bar)
+    lr, train_loss, train_accuracy = trainer.train_one_epoch(train_set, epoch, progress)
     speed = len(train_set.labels) / (time.monotonic() - start)
     val_loss, val_accuracy, val_recall = validate(trainer, val_set)
     if not math.isfinite(val_loss):
         raise diverged("validation loss", val_loss, f"after epoch {epoch + 1}")
-    bar.write(
+    progress.end_epoch()
+    progress.write(
         f"epoch {epoch + 1}/{trainer.params.epochs}  train loss {train_loss:.3f} accuracy {train_accuracy:.1%}  "
         f"val loss {val_loss:.3f} accuracy {val_accuracy:.1%}  {speed:,.0f} images/s"
     )
     row = Epoch(epoch + 1, lr, train_loss, train_accuracy, val_loss, val_accuracy)
     return row, {"images_per_second": speed, "val_recall": val_recall}
+
+
+def calibrate(trainer: Trainer, weights: dict[str, Tensor], val_set: Source) -> float:
+    """The temperature of the network with these weights, fitted on the validation split."""
+    trainer.judged.module.load_state_dict(weights)
+    temperature = fit_temperature(validation_logits(trainer, val_set), val_set.labels)
+    print(f"calibrated on the validation split: logits are divided by {temperature:g}")
+    return temperature
+
+
+def which_epoch(history: list[Epoch], keep: str) -> str:
+    """Which epoch's weights were kept, and why."""
+    if keep == "last":
+        return f"the last epoch, {len(history)}, as train.keep says"
+    best = max(history, key=lambda row: (row.val_accuracy, row.epoch))
+    return f"epoch {best.epoch} of {len(history)}, which has the best validation accuracy, {best.val_accuracy:.1%}"
 
 
 if __name__ == "__main__":

@@ -16,11 +16,16 @@ from classifier.schema import ClassWeights, Must, Transforms, UniqueKeyLoader, v
 
 import yaml
 
+TIMM = "timm/"  # before the names of timm's networks, in train.model
+# The networks whose weights a Python package ships; classifier/network/sources/package.py says which, in this order.
+PACKAGED = ("timm/tf_efficientnet_lite0", "timm/tf_efficientnet_lite1", "timm/tf_efficientnet_lite2")
+
 POSITIVE = Must("greater than 0", lambda v: v > 0)
 SEED = Must("between 0 and 4294967295", lambda v: 0 <= v < 2**32)
 AT_LEAST_0 = Must("at least 0", lambda v: v >= 0)
 AT_LEAST_1 = Must("at least 1", lambda v: v >= 1)
 FRACTION = Must("between 0 and 1, both excluded", lambda v: 0 < v < 1)
+UP_TO_1 = Must("greater than 0 and at most 1", lambda v: 0 < v <= 1)
 SHARE = Must("at least 0 and less than 1", lambda v: 0 <= v < 1)
 IMAGE_SIZE = Must("between 4 and 1024", lambda v: 4 <= v <= 1024)
 PRETRAINED = Must(
@@ -48,8 +53,10 @@ class TrainParams:
     freeze: Literal["none", "backbone", "norms"]
     freeze_epochs: Annotated[int, AT_LEAST_0]
     backbone_lr_scale: Annotated[float, POSITIVE]
+    layer_decay: Annotated[float, UP_TO_1]
     epochs: Annotated[int, AT_LEAST_1]
     batch_size: Annotated[int, Must("at least 2, which batch norm needs", lambda v: v >= 2)]
+    accumulate: Annotated[int, AT_LEAST_1]
     optimizer: Literal["sgd", "adamw", "muon"]
     lr: Annotated[float, POSITIVE]
     aux_lr: Annotated[float, POSITIVE]
@@ -67,8 +74,10 @@ class TrainParams:
     augment: Transforms
     mixup: Annotated[float, AT_LEAST_0]
     cutmix: Annotated[float, AT_LEAST_0]
+    ema: Annotated[float, SHARE]
     precision: Literal["auto", "fp32", "bf16", "fp16"]
     keep: Literal["best", "last"]
+    calibrate: bool
 
 
 @dataclass(frozen=True)
@@ -129,6 +138,14 @@ def contradictions(prepare: PrepareParams, train: TrainParams) -> Iterator[str]:
             f"train.image_size: must be at most prepare.image_size, which is {prepare.image_size}, "
             f"not {train.image_size}: the network sees a part of what is stored"
         )
+    if train.model.startswith(TIMM) and "." in train.model:
+        name, _, tag = train.model.partition(".")
+        yield (
+            f"train.model: must be {name}, not {train.model}: what follows the dot is a tag, which names weights and "
+            f"belongs into train.pretrained: {tag}"
+        )
+    elif train.pretrained == "package" and train.model not in PACKAGED:
+        yield f"train.pretrained: no package ships weights for {train.model}: package is for {', '.join(PACKAGED)}"
     if train.optimizer == "muon" and train.pretrained != "none":
         yield (
             "train.optimizer: muon brings every filter to a fixed norm, which destroys pretrained weights: "
@@ -142,5 +159,17 @@ def contradictions(prepare: PrepareParams, train: TrainParams) -> Iterator[str]:
         yield "train.freeze_epochs: must be 0 where train.pretrained is none: there is nothing to keep meanwhile"
     if train.freeze_epochs and train.freeze == "backbone":
         yield "train.freeze_epochs: must be 0 with train.freeze: backbone, which freezes all epochs"
+    if train.layer_decay != 1:
+        if train.optimizer == "muon":
+            yield "train.layer_decay: must be 1.0 with muon, which moves each filter by as much as every other"
+        elif train.pretrained == "none":
+            yield "train.layer_decay: must be 1.0 where train.pretrained is none: no layer has learnt anything to keep"
+        if train.freeze == "backbone":
+            yield "train.layer_decay: must be 1.0 with train.freeze: backbone, where only the head learns"
+    if train.batch_size // train.accumulate < 2:
+        yield (
+            f"train.accumulate: {train.accumulate} parts of a batch of {train.batch_size} are smaller than "
+            "the 2 images that batch norm needs"
+        )
     if train.freeze_epochs >= train.epochs:
         yield f"train.freeze_epochs: must be less than train.epochs, which is {train.epochs}"

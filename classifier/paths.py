@@ -1,4 +1,7 @@
-"""Where the files of a run lie, from the repository root, where stages, scripts and notebooks work."""
+"""Where the files of a run lie, from the repository root, where stages, scripts and notebooks work.
+
+Also the columns of predictions.csv, which are names that no class may have.
+"""
 
 from pathlib import Path
 
@@ -23,6 +26,7 @@ HISTORY = Path("plots/history.csv")
 # evaluate.py writes
 METRICS = Path("metrics.json")
 PREDICTIONS = Path("predictions.csv")
+COLUMNS = ("index", "path", "label", "prediction", "confidence")  # of it, before one for each class
 PER_CLASS = Path("plots/per_class.csv")
 CONFUSION = Path("plots/confusion.csv")
 RELIABILITY = Path("plots/reliability.csv")

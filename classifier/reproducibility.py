@@ -6,6 +6,7 @@ import platform
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+from classifier.config import TIMM
 from classifier.errors import InputError
 
 if TYPE_CHECKING:
@@ -58,8 +59,8 @@ def make_deterministic() -> None:
     torch.backends.cudnn.benchmark = False
 
 
-def describe_environment(device: "torch.device", dtype: "torch.dtype") -> dict[str, Any]:
-    """What decides the bits of a training beside its code, data and parameters, as JSON values."""
+def describe_environment(device: "torch.device", dtype: "torch.dtype", model: str) -> dict[str, Any]:
+    """What decides the bits of a training of `model` beside its code, data and parameters, as JSON values."""
     import torch
 
     if device.type == "cuda":
@@ -70,6 +71,7 @@ def describe_environment(device: "torch.device", dtype: "torch.dtype") -> dict[s
     return {
         "torch": torch.__version__,
         "torchvision": version("torchvision"),
+        **({"timm": version("timm")} if model.startswith(TIMM) else {}),
         "device": device.type,
         "processor": processor,
         "threads": torch.get_num_threads(),

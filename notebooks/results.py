@@ -11,7 +11,8 @@ from classifier.results.predictions import class_names, load_predictions, requir
 import numpy as np
 import pandas as pd
 
-# From an image file, or uint8 [3, H, W], to the image as the model sees it and a probability for each class.
+# From an image file, or a prepared image, uint8 [3, size, size], to what the model sees of it, uint8 [3, crop, crop],
+# and a probability for each class.
 Ask = Callable[[bytes | np.ndarray], tuple[np.ndarray, pd.Series]]
 
 
@@ -52,6 +53,6 @@ def load_model(results: Results) -> Ask:
     def ask(image: bytes | np.ndarray) -> tuple[np.ndarray, pd.Series]:
         wanted = predictor.metadata.preprocessing
         pixels = decode(image, wanted.size, wanted.fit, wanted.interpolation) if isinstance(image, bytes) else image
-        return pixels, pd.Series(predictor(pixels[None])[0], predictor.metadata.classes)
+        return wanted.centre(pixels), pd.Series(predictor(pixels[None])[0], predictor.metadata.classes)
 
     return ask

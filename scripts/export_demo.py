@@ -10,14 +10,10 @@ The first export fetches ONNX Runtime Web with npm into .cache/.
 import argparse
 import base64
 import gzip
-import hashlib
 import html
 import io
 import json
-import shutil
-import subprocess
-import tarfile
-import tempfile
+from dataclasses import asdict
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -39,19 +35,20 @@ from classifier.results.story import summary, what_it_cannot_do
 import numpy as np
 import pandas as pd
 import torch
+from demo_page.runtime import RUNTIME, fetch_runtime
 from PIL import Image
 
 PAGE = Path(__file__).with_name("demo_page")
 SAMPLE = 200  # test images on which 16-bit weights are tried
 TOLERANCE = 8e-4  # between probabilities: with what a browser adds, they stay within a tenth of a percent
-THUMBNAIL = 96  # pixels a side in the gallery, for models that take larger images
-
-# https://github.com/microsoft/onnxruntime, MIT licence. The digest is the one that npm publishes, as its lock files do.
-RUNTIME = "onnxruntime-web@1.30.0"
-INTEGRITY = "sha512-q0y+JrrtukXSzsBWEMccVfqX25LRmosXHF+CaRJmg8pZClzcV7svNc4rKY3jL02Vb7QmRMDs1SigqR4CXAfKYQ=="
-RUNTIME_FILES = {"script": "ort.wasm.bundle.min.mjs", "wasm": "ort-wasm-simd-threaded.wasm"}
-CACHE = Path(".cache")
-TIMEOUT = 300  # seconds for 33 MB
+# What visitors should know of how an image becomes a square, for each fit of classifier/data/images.py.
+HINTS = {
+    "crop": "What matters should be in the middle: the sides are cut off to make a square.",
+    "pad": "The model looks at the whole image, with grey beside it to make a square.",
+    "squash": "The model looks at the whole image, squeezed to make a square.",
+}
+COARSE = 96  # pixels a side up to which images are shown exactly, pixel by pixel
+THUMBNAIL = 160  # pixels a side in the gallery, for models that take larger images
 
 
 def main() -> None:
@@ -65,7 +62,6 @@ def main() -> None:
     answers = load_predictions()
     description = load_description()
     network, metadata = load_checkpoint(CHECKPOINT)
-    require_crop(network)
     require_prepared(answers)
     images = map_split("test", description).images
     params = load_params("evaluate")
@@ -74,41 +70,33 @@ def main() -> None:
     runtime = fetch_runtime()
     network = choose_weights(network, images)
     chosen = choose_images(answers, arguments.images)
+    shown = metadata.preprocessing.centre(images)  # what the model sees of them
     data = {
         "classes": metadata.classes,
-        "size": metadata.preprocessing.size,
+        "preprocessing": asdict(metadata.preprocessing),
         "accuracy": float(is_right(answers).mean()),
         "recall": list(count_right(answers)["recall"].sort_values(ascending=False, kind="stable").items()),
-        "gallery": [{**row, "image": data_uri(images[row["index"]])} for row in chosen.to_dict("records")],
+        "gallery": [{**row, "image": data_uri(shown[row["index"]])} for row in chosen.to_dict("records")],
     }
     said = summary(answers) | {"What it cannot do": what_it_cannot_do(metadata.classes)}
     page = fill_page(arguments.title, data, said, notes(metadata, answers, chosen))
     print("packing the model and what runs it in a browser", flush=True)
     parts = {"onnx": to_onnx(network, metadata.model), **runtime}
-    embedded = "\n".join(
-        f'<script type="text/plain" id="{name}">{compress(part)}</script>' for name, part in parts.items()
-    )
     with atomic_write(arguments.out) as file:
-        file.write(page.replace("<!-- embedded -->", embedded).encode())
+        file.write(embed(page, parts).encode())
     print(f"{arguments.out}: {arguments.out.stat().st_size / 1e6:.1f} MB, with {len(chosen)} test images and the model")
-
-
-def require_crop(network: Network) -> None:
-    """Refuse a network for images that were made squares in another way than pixels.js does it."""
-    if (fit := network.preprocessing.fit) != "crop":
-        raise InputError(
-            f"the page cuts the centre out of each photograph, but {CHECKPOINT} was trained with prepare.fit: {fit}, "
-            "and would answer otherwise there: `make present` shows it as it is."
-        )
 
 
 def choose_weights(network: Network, images: np.ndarray) -> Network:
     """The network with weights of 16 bits, which halve its size, unless its answers on test images differ."""
-    sample = torch.from_numpy(np.array(images[:: -(-len(images) // SAMPLE)]))
+    sample, size = images[:: -(-len(images) // SAMPLE)], batch_size(network)
     rounded = round_weights(network)
-    exact, short = (
-        predict_logits(n, sample.split(batch_size(n)), torch.float32).softmax(1) for n in (network, rounded)
-    )
+
+    def answer(network: Network) -> torch.Tensor:
+        batches = (torch.from_numpy(np.array(sample[i : i + size])) for i in range(0, len(sample), size))
+        return network.probabilities(predict_logits(network, batches, torch.float32))
+
+    exact, short = answer(network), answer(rounded)
     difference = float((exact - short).abs().max())
     same = difference <= TOLERANCE and torch.equal(exact.argmax(1), short.argmax(1))  # NaN is not the same
     print(
@@ -129,17 +117,18 @@ def choose_images(answers: pd.DataFrame, count: int) -> pd.DataFrame:
 def data_uri(image: np.ndarray) -> str:
     """A uint8 image [3, H, W]: exact, or a small JPEG where it is large."""
     picture, buffer = Image.fromarray(image.transpose(1, 2, 0)), io.BytesIO()
-    if picture.width <= THUMBNAIL:
+    if picture.width <= COARSE:
         picture.save(buffer, "PNG", optimize=True)
         kind = "png"
     else:
-        picture.resize((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS).save(buffer, "JPEG", quality=85)
+        picture.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS)
+        picture.save(buffer, "JPEG", quality=80)
         kind = "jpeg"
     return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
 def notes(metadata: Metadata, answers: pd.DataFrame, chosen: pd.DataFrame) -> dict[str, str]:
-    """What the gallery and the footer must add for the page to be honest."""
+    """What must be said beside the gallery, the field for own images and the model for the page to be honest."""
     wrong, shown = (~is_right(table) for table in (answers, chosen))
     gallery = (
         f"{len(shown):,} of the {len(wrong):,} test images, of which the model has never seen any: {(~shown).sum()} "
@@ -149,6 +138,10 @@ def notes(metadata: Metadata, answers: pd.DataFrame, chosen: pd.DataFrame) -> di
         gallery += (
             f" Mistakes are shown more often than they happen: {wrong.sum():,} of all {len(wrong):,} answers are wrong."
         )
+    wanted = metadata.preprocessing
+    hint = HINTS[wanted.fit]
+    if wanted.crop < wanted.size and wanted.fit != "crop":
+        hint += " It leaves a narrow edge out."
     views = len(test_time_views(torch.zeros(1, 3, 8, 8), load_params("evaluate").tta))
     averaged = (
         f"In the numbers and the gallery each answer is an average over {views} views of the image; "
@@ -157,10 +150,10 @@ def notes(metadata: Metadata, answers: pd.DataFrame, chosen: pd.DataFrame) -> di
         else ""
     )
     footer = (
-        f"{averaged}Network {metadata.model}, {metadata.preprocessing.size} × {metadata.preprocessing.size} pixels, "
+        f"{averaged}Network {metadata.model}, {wanted.crop} × {wanted.crop} pixels, "
         f"checkpoint {sha256(CHECKPOINT)[:12]}. Runs with {RUNTIME}, © Microsoft, MIT licence."
     )
-    return {"gallery_note": gallery, "footer": footer}
+    return {"gallery_note": gallery, "hint": hint, "footer": footer}
 
 
 def fill_page(title: str, data: dict[str, Any], story: dict[str, str], notes: dict[str, str]) -> str:
@@ -180,45 +173,10 @@ def fill_page(title: str, data: dict[str, Any], story: dict[str, str], notes: di
     )
 
 
-def fetch_runtime() -> dict[str, bytes]:
-    """The files of ONNX Runtime Web, as RUNTIME_FILES names them; npm fetches them once.
-
-    Raises:
-        InputError: if there is no npm, no network, or npm brings something else.
-    """
-    archive = CACHE / f"{RUNTIME.replace('@', '-')}.tgz"
-    if not archive.exists():
-        download_runtime(archive)
-    if integrity(archive) != INTEGRITY:
-        raise InputError(f"{archive} is not {RUNTIME} as it was published: remove it and run again.")
-    with tarfile.open(archive) as tar:
-        files = {key: tar.extractfile(f"package/dist/{name}") for key, name in RUNTIME_FILES.items()}
-        return {key: file.read() for key, file in files.items() if file}
-
-
-def download_runtime(archive: Path) -> None:
-    npm = shutil.which("npm")
-    if not npm:
-        raise InputError(f"npm not found, which fetches {RUNTIME}: install Node.js, or export on another machine.")
-    print(f"fetching {RUNTIME} with npm, which may take up to {TIMEOUT} s; only the first time", flush=True)
-    archive.parent.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=archive.parent) as folder:
-        command = [npm, "pack", RUNTIME, "--pack-destination", folder, "--fetch-retries=0", "--loglevel=error"]
-        try:
-            result = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT)
-        except subprocess.TimeoutExpired:
-            raise InputError(f"npm did not fetch {RUNTIME} within {TIMEOUT} s: is there a network?") from None
-        fetched = Path(folder) / archive.name
-        if result.returncode or not fetched.exists():
-            lines = [line for line in result.stderr.splitlines() if line.startswith("npm error") and "log" not in line]
-            reason = "; ".join(line.removeprefix("npm error ") for line in lines[:2]) or "it says nothing more"
-            raise InputError(f"npm could not fetch {RUNTIME} (is there a network?): {reason}")
-        fetched.replace(archive)
-
-
-def integrity(path: Path) -> str:
-    with open(path, "rb") as file:
-        return "sha512-" + base64.b64encode(hashlib.file_digest(file, "sha512").digest()).decode()
+def embed(page: str, parts: dict[str, bytes]) -> str:
+    """The page with the model and what runs it, each under its name, as app.js unpacks them."""
+    scripts = (f'<script type="text/plain" id="{name}">{compress(part)}</script>' for name, part in parts.items())
+    return page.replace("<!-- embedded -->", "\n".join(scripts))
 
 
 def compress(data: bytes) -> str:

@@ -5,7 +5,7 @@ Writes pretrained/weights.safetensors, which holds no tensors where train.pretra
 
     python scripts/get_weights.py
 
-classifier/network/sources.py has the places: torchvision, timm, a Python package, a file.
+classifier/network/sources/ has the places: torchvision, timm, a Python package, a file.
 """
 
 from classifier.config import load_params

@@ -19,7 +19,9 @@ import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from classifier.config import load_params
 from classifier.errors import InputError, run
+from classifier.network.pretrained import named_file
 from classifier.paths import CHECKPOINT, DATA, LOCK
 from classifier.runs.recorded import Lock, changed_inputs, find_data, read_lock, stages
 from classifier.runs.runs import require_root
@@ -62,6 +64,7 @@ def main() -> None:
                 require_current(repo)
                 workspace = hash_outputs(repo)
                 copy_files(copy, without={str(LOCK), *workspace})
+                link_weights(copy)
             run_again(copy, repo.cache.local_cache_dir)
             rows = judge(recorded, workspace, read_lock(copy / LOCK))
             print_table(rows)
@@ -111,6 +114,16 @@ def copy_files(target: Path, without: set[str]) -> None:
         if name not in without and Path(name).is_file():
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(name, target / name)
+
+
+def link_weights(target: Path) -> None:
+    """Link the file in this repository that train.pretrained may name, which Git does not know where it is ignored."""
+    named = named_file(load_params("train").pretrained)
+    if named and named[0].is_file() and not named[0].is_absolute() and ".." not in named[0].parts:
+        link = target / named[0]
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.unlink(missing_ok=True)
+        link.symlink_to(named[0].resolve())
 
 
 def run_again(copy: Path, cache: str) -> None:

@@ -50,6 +50,7 @@ TINY = {
         "augment": {},
         "precision": "fp32",
         "keep": "best",
+        "calibrate": False,
     },
     "evaluate": {"tta": "none"},
 }

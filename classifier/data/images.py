@@ -19,6 +19,8 @@ FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BI
 # About the mean of photographs, so about zero once normalised, which is also what convolutions pad with. Black or
 # white would be the strongest edges of most pictures.
 GROUND = (128, 128, 128)
+# times as long as wide: of a longer picture the ends, which are cut off in any case, would take memory without bound.
+LONGEST = 16
 
 
 def endings() -> set[str]:
@@ -32,9 +34,9 @@ def decode(image: bytes | np.ndarray, size: int, fit: str = "crop", interpolatio
     Args:
         image: an encoded image file, or uint8 [H, W, 3].
         size: side length in pixels.
-        fit: what becomes of other shapes. `crop`: the longer side is cut to a square about the centre, which is
-            then resized. `pad`: the whole image is resized until its longer side is `size`, and centred on mid
-            grey. `squash`: each side is resized to `size`, whatever the other.
+        fit: what becomes of other shapes. `crop`: the image is resized until its shorter side is `size`, and its
+            longer side cut to that about the centre. `pad`: the whole image is resized until its longer side is
+            `size`, and centred on mid grey. `squash`: each side is resized to `size`, whatever the other.
         interpolation: `bilinear` or `bicubic`, antialiased.
 
     Returns:
@@ -50,7 +52,18 @@ def decode(image: bytes | np.ndarray, size: int, fit: str = "crop", interpolatio
 
 
 def _crop(picture: Image.Image, size: int, resampling: Image.Resampling) -> Image.Image:
-    return ImageOps.fit(picture, (size, size), resampling)
+    """What torchvision's Resize(size) and CenterCrop(size) make of it, to the last bit."""
+    short = min(picture.size)
+    if max(picture.size) > LONGEST * short:
+        picture = _cut(picture, *(min(side, LONGEST * short) for side in picture.size))
+    resized = picture.resize([int(size * side / short) for side in picture.size], resampling)
+    return _cut(resized, size, size)
+
+
+def _cut(picture: Image.Image, width: int, height: int) -> Image.Image:
+    """The middle of a picture, as torchvision's CenterCrop takes it."""
+    left, top = round((picture.width - width) / 2), round((picture.height - height) / 2)
+    return picture.crop((left, top, left + width, top + height))
 
 
 def _pad(picture: Image.Image, size: int, resampling: Image.Resampling) -> Image.Image:

@@ -3,6 +3,7 @@
 The metadata says how to rebuild the network and how to treat images; loading executes nothing.
 """
 
+import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,13 +25,16 @@ FORMAT = "2"
 class Metadata:
     """How to rebuild the network, what its input and output mean, and where it was trained.
 
-    `environment` is what decides the bits beside code, data and parameters (classifier/reproducibility.py).
+    `environment` is what decides the bits beside code, data and parameters (classifier/reproducibility.py),
+    `temperature` what the logits are divided by, and `pretrained` tells of the weights that training started from.
     """
 
     model: str
     classes: list[str]
     preprocessing: Preprocessing
     environment: dict[str, Any] = field(default_factory=dict)
+    temperature: float = 1.0
+    pretrained: dict[str, Any] | None = None
 
 
 def save_checkpoint(path: Path, weights: dict[str, Tensor], metadata: Metadata) -> None:
@@ -56,6 +60,7 @@ def load_checkpoint(path: str | Path) -> tuple[Network, Metadata]:
         network.module.load_state_dict(weights)
     except (KeyError, ValueError, TypeError, RuntimeError) as error:
         raise InputError(f"{path} does not describe its own weights: {error}") from None
+    network.temperature = metadata.temperature
     return network.eval(), metadata
 
 
@@ -66,7 +71,17 @@ def _to_metadata(description: dict[str, Any]) -> Metadata:
         preprocessing = Preprocessing(size, "crop", size, "bilinear", tuple(mean), tuple(std))
     else:
         preprocessing = Preprocessing.from_json(description["preprocessing"])
-    return Metadata(description["model"], description["classes"], preprocessing, description.get("environment", {}))
+    temperature = float(description.get("temperature", 1.0))
+    if not 0 < temperature < math.inf:
+        raise ValueError(f"temperature is {temperature}")
+    return Metadata(
+        model=description["model"],
+        classes=description["classes"],
+        preprocessing=preprocessing,
+        environment=description.get("environment", {}),
+        temperature=temperature,
+        pretrained=description.get("pretrained"),
+    )
 
 
 def read_environment(path: str | Path) -> dict[str, Any]:

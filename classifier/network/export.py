@@ -1,9 +1,9 @@
 """A checkpoint as an ONNX model, which takes one image and gives probabilities.
 
-Its input is uint8 [1, 3, H, W], its output float32 [1, num_classes]: normalisation and softmax are part of it.
+Its input is uint8 [1, 3, H, W], its output float32 [1, num_classes]: normalisation, temperature and softmax are part
+of it.
 """
 
-import copy
 import warnings
 from typing import Any
 
@@ -20,15 +20,16 @@ LARGE = 1024  # weights in a tensor; smaller ones (biases, norms) are not worth 
 class _ImageToProbabilities(nn.Module):
     def __init__(self, network: Network):
         super().__init__()
-        self.preprocessing, self.normalize, self.module = network.preprocessing, network.normalize, network.module
+        self.network = network
+        self.normalize, self.module = network.normalize, network.module  # so that torch knows of their tensors
 
     def forward(self, image: Tensor) -> Tensor:
-        return self.module(self.normalize(self.preprocessing.centre(image))).softmax(1)
+        return self.network.probabilities(self.module(self.network.see(image)))
 
 
 def round_weights(network: Network) -> Network:
     """A copy of `network` whose large tensors hold only values that 16-bit floats have."""
-    rounded = copy.deepcopy(network)
+    rounded = network.copy()
     for tensor in rounded.module.state_dict().values():
         if tensor.dtype == torch.float32 and tensor.numel() >= LARGE:
             tensor.copy_(tensor.half())

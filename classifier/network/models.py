@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from classifier.config import TIMM
 from classifier.errors import InputError, nearest
 from classifier.network.airbench import AirbenchNet, AirbenchNetwork
 from classifier.network.network import Network
@@ -14,9 +15,6 @@ WIDTHS = {"airbench": (64, 256, 256), "airbench_medium": (48, 192, 192), "airben
 
 # Where torchvision's networks keep the layers that make the logits; the last linear or convolution there is the head.
 HEADS = ("fc", "classifier", "head", "heads")
-
-
-TIMM = "timm/"  # before the names of its networks
 
 
 def build_network(name: str, num_classes: int, preprocessing: Preprocessing) -> Network:

@@ -1,5 +1,6 @@
 """What a training loop, a checkpoint and an exporter may ask of any network."""
 
+import copy
 from collections.abc import Callable, Iterable
 from typing import Literal
 
@@ -22,23 +23,37 @@ class Network:
         module: from standardised images, float [N, 3, crop, crop], to logits, float [N, num_classes].
         head: the layer of `module` that makes the logits.
         preprocessing: how images become its input.
+
+    `temperature` divides the logits before they become probabilities; one, unless it was calibrated.
     """
 
     def __init__(self, module: nn.Module, head: nn.Module, preprocessing: Preprocessing):
         self.module, self.head, self.preprocessing = module, head, preprocessing
         self.normalize = Normalize(preprocessing)
+        self.temperature = 1.0
         self.frozen = False
         self._body = [p for p in self.body if p.requires_grad]
         self._still: list[nn.Module] = []
-        self.wrap(lambda bare: bare)
+        self.wrap(lambda module: module)
 
     def __call__(self, x: Tensor) -> Tensor:
         """Logits [N, num_classes] of standardised images."""
         return self._called(x)
 
+    @property
+    def entrance(self) -> nn.Module:
+        """The module that calls go to."""
+        return self.module
+
     def wrap(self, wrapper: Callable[[nn.Module], nn.Module]) -> None:
         """Call the module through what `wrapper` makes of it."""
-        self._wrapper, self._called = wrapper, wrapper(self.module)
+        self._wrapper, self._called = wrapper, wrapper(self.entrance)
+
+    def copy(self) -> "Network":
+        """A network with the same weights as its own, and no wrapper."""
+        bare = copy.copy(self)
+        bare.wrap(lambda module: module)
+        return copy.deepcopy(bare)
 
     def set_trainable(self, parameters: Iterable[Tensor | None], trainable: bool) -> None:
         """Let `parameters` learn, or keep them as they are. None, as of a layer without biases, is passed over."""
@@ -86,6 +101,10 @@ class Network:
     def see(self, images: Tensor) -> Tensor:
         """Stored images, uint8 [N, 3, size, size], as evaluation shows them: the centre, standardised."""
         return self.normalize(self.preprocessing.centre(images))
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """What logits [N, num_classes] say: probabilities of the same shape and type."""
+        return (logits / self.temperature).softmax(1)
 
     def fit_to_data(self, sample: Sample) -> None:
         """Prepare for training by looking at training images; most networks need none.

@@ -33,7 +33,7 @@ class Predictor:
     @property
     def environment(self) -> dict[str, str | int]:
         """What the last digits of the probabilities depend on."""
-        return describe_environment(self.device, self.dtype)
+        return describe_environment(self.device, self.dtype, self.metadata.model)
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         """Probabilities, float64 [N, num_classes], of stored images, uint8 [N, 3, size, size], which may be mapped."""
@@ -44,4 +44,4 @@ class Predictor:
     def answer(self, batches: Iterable[Tensor]) -> np.ndarray:
         """The same for batches of images on the device."""
         logits = predict_logits(self.network, batches, self.dtype, self.tta)
-        return logits.cpu().double().softmax(1).numpy()
+        return self.network.probabilities(logits.cpu().double()).numpy()

@@ -1,15 +1,19 @@
 """Pretrained weights as an input of training: their file, and how a network takes them over.
 
-The stage `weights` (scripts/get_weights.py) fetches them from one of the places that classifier/network/sources.py
+The stage `weights` (scripts/get_weights.py) fetches them from one of the places that classifier/network/sources/
 knows, and writes the file; train.py reads it.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+import os
+from collections import OrderedDict
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from classifier.config import TIMM
 from classifier.errors import InputError
 from classifier.network.preprocessing import Preprocessing
 from classifier.paths import WEIGHTS
@@ -22,6 +26,7 @@ if TYPE_CHECKING:  # at run time `none` does without torch, which is slow to imp
 
 KEY = "weights"  # of the metadata in the file
 FORMAT = "1"
+AT_SHA256 = "@sha256:"
 COUNTER = "num_batches_tracked"  # of batch norm: old files lack it, and nothing here depends on it
 
 
@@ -46,6 +51,23 @@ class Pretrained:
     source: str
     sha256: str
     licence: str | None
+
+    def origin(self) -> dict[str, str | None]:
+        """What a checkpoint tells of the weights that its training started from."""
+        return {"source": self.source, "sha256": self.sha256, "licence": self.licence}
+
+
+def named_file(setting: str) -> tuple[Path, str] | None:
+    """The path and the SHA-256 of the file that train.pretrained, `setting`, names; None if it names none.
+
+    A relative path starts from the current folder, or else from DVC_ROOT, which is the repository also in the copy
+    where `dvc exp run --temp` works, without the files that Git ignores.
+    """
+    if AT_SHA256 not in setting:
+        return None
+    name, _, digest = setting.rpartition(AT_SHA256)
+    path, of_repository = Path(name), Path(os.environ.get("DVC_ROOT", "."), name)
+    return (of_repository if of_repository.is_file() and not path.is_file() else path), digest
 
 
 def write_weights(weights: Pretrained | None, path: str | Path = WEIGHTS) -> None:
@@ -89,7 +111,8 @@ def take_over(network: Network, weights: Pretrained) -> int:
     """Copy pretrained weights into a network, but for the head, which starts from zeros as in BiT (arXiv 1912.11370).
 
     Random numbers there, which some networks draw large, would stay in directions that few images train. Returns how
-    many tensors were copied. What the weights have beside the network's body is left out.
+    many tensors were copied. What the weights have beside the network's body is left out. Position embeddings for
+    images of another side are resampled.
 
     Raises:
         InputError: if a tensor of the body is not among the weights, or has another shape there.
@@ -101,7 +124,12 @@ def take_over(network: Network, weights: Pretrained) -> int:
     tensors = {name: tensor for name, tensor in state.items() if id(tensor) not in of_head}
     body = {name: tensor for name, tensor in tensors.items() if not name.endswith(COUNTER)}
     missing = [name for name in body if name not in weights.tensors]
-    misshapen = [n for n in body if n in weights.tensors and weights.tensors[n].shape != body[n].shape]
+    misshapen = _misshapen(body, weights.tensors)
+    if misshapen and not missing:
+        with suppress(RuntimeError, ValueError, TypeError):  # of whatever has another shape for another reason
+            resampled = replace(weights, tensors=_resample(network, weights))
+            if not _misshapen(body, resampled.tensors):
+                misshapen, weights = [], resampled
     problems = []
     if missing:
         problems.append(f"{len(missing)} of the {len(body)} tensors before its head are missing, {missing[0]} first")
@@ -120,3 +148,31 @@ def take_over(network: Network, weights: Pretrained) -> int:
             if name in weights.tensors:
                 tensor.copy_(weights.tensors[name])
     return len(body)
+
+
+def _misshapen(body: dict[str, Tensor], tensors: dict[str, Tensor]) -> list[str]:
+    return [name for name in body if name in tensors and tensors[name].shape != body[name].shape]
+
+
+def _resample(network: Network, weights: Pretrained) -> dict[str, Tensor]:
+    """The weights with position embeddings for the network's images, as its library resamples them; else as they are.
+
+    Raises:
+        RuntimeError, ValueError, TypeError: if the library cannot do so.
+    """
+    side = network.preprocessing.crop
+    if weights.model.startswith(TIMM):
+        import timm
+
+        overlay = {"state_dict": dict(weights.tensors), "custom_load": False}
+        name = weights.model.removeprefix(TIMM)
+        headless: Any = timm.create_model(
+            name, pretrained=True, pretrained_cfg_overlay=overlay, num_classes=0, img_size=side
+        )
+        return headless.state_dict()
+    from torchvision.models import vision_transformer
+
+    if isinstance(network.module, vision_transformer.VisionTransformer):
+        patch = network.module.patch_size
+        return vision_transformer.interpolate_embeddings(side, patch, OrderedDict(weights.tensors))
+    return weights.tensors

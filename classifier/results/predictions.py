@@ -9,12 +9,11 @@ from collections.abc import Callable
 from classifier.data.prepared import list_prepared
 from classifier.errors import InputError
 from classifier.files import write_table
-from classifier.paths import CHECKPOINT, LISTING, PREDICTIONS, PREPARED
+from classifier.paths import CHECKPOINT, COLUMNS, LISTING, PREDICTIONS, PREPARED
 
 import numpy as np
 import pandas as pd
 
-COLUMNS = ("index", "path", "label", "prediction", "confidence")  # names that no class may have
 WORST = 32  # mistakes to show
 SAMPLE = 20  # images that are enough to tell two models apart
 ROUNDING = 0.05  # between probabilities: more than another kind of machine makes, less than another model does

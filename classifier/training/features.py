@@ -21,7 +21,11 @@ class HeadAlone(Network):
 
     def __init__(self, network: Network):
         super().__init__(network.module, network.head, network.preprocessing)
-        self.wrap(lambda module: network._wrapper(network.head))
+        self.wrap(network._wrapper)
+
+    @property
+    def entrance(self) -> nn.Module:
+        return self.head
 
     def see(self, features: Tensor) -> Tensor:
         return features[:, 0]

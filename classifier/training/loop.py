@@ -4,19 +4,20 @@ from dataclasses import dataclass
 
 from classifier.config import TrainParams
 from classifier.data.augment import Augment
+from classifier.data.augment.mixing import cutmix, mixup
 from classifier.data.loader import Source
-from classifier.data.mixing import cutmix, mixup
 from classifier.errors import InputError
 from classifier.network.inference import batch_size, predict_logits
 from classifier.network.network import Network
 from classifier.reproducibility import step_seed
+from classifier.training.average import Average
 from classifier.training.criterion import Criterion
 from classifier.training.optim import build_optimizers, lr_factor
+from classifier.training.progress import Progress
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from tqdm import tqdm
 
 
 @dataclass
@@ -38,8 +39,9 @@ class Trainer:
         self.peak_lrs = [[group["lr"] for group in o.param_groups] for o in self.optimizers]
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.dtype == torch.float16)
         self.generator = torch.Generator(self.device)
+        self.average = Average(self.network, self.params.ema) if self.params.ema else None
 
-    def train_one_epoch(self, data: Source, epoch: int, bar: tqdm) -> tuple[float, float, float]:
+    def train_one_epoch(self, data: Source, epoch: int, progress: Progress) -> tuple[float, float, float]:
         """Show the network every training image once, in batches that differ in size by one at most.
 
         Returns:
@@ -59,19 +61,46 @@ class Trainer:
         indices = order.tensor_split(steps)
         for step, (batch, images) in enumerate(zip(indices, data.batches(indices), strict=True)):
             self.reseed(epoch, step + 1)
-            progress = (epoch * steps + step) / (self.params.epochs * steps)
-            lrs.append(self.set_lr(progress))
-            self.network.set_progress(progress)
-            size = self.low_res_size if progress < self.params.low_res_share else None
+            share = (epoch * steps + step) / (self.params.epochs * steps)
+            lrs.append(self.set_lr(share))
+            self.network.set_progress(share)
+            size = self.low_res_size if share < self.params.low_res_share else None
             mirror = None if mirrored is None else mirrored[batch]
             losses[step], correct[step] = self.train_step(images, data.labels[batch], size, mirror)
-            bar.update(len(batch))
+            progress.update(len(batch))
         # Read once per epoch: reading a loss at each step would make a GPU wait at each step.
         if not losses.isfinite().all():
             step = int(losses.isfinite().logical_not().nonzero()[0])
             where = f"at epoch {epoch + 1}, step {step + 1}, learning rate {lrs[step]:.3g}"
             raise diverged("loss", losses[step].item(), where)
         return lrs[0], losses.mean().item(), correct.mean().item()
+
+    @property
+    def judged(self) -> Network:
+        """The network that is validated and kept: that of the average, if there is one."""
+        return self.average.network if self.average else self.network
+
+    def modules(self) -> dict[str, nn.Module]:
+        """All that an interrupted training must find again beside the optimizers."""
+        averaged = {"average": self.average.network.module} if self.average else {}
+        return {"model": self.network.module} | averaged
+
+    def work(self, data: Source, val_count: int, done: int) -> float:
+        """What the epochs after the first `done` cost, in units of the first step's cost, about.
+
+        A step on shrunk images costs as much less as they have fewer pixels; one of a frozen network, or an answer,
+        a third of a step.
+        """
+        steps, epochs = self.steps(data), self.params.epochs
+
+        def cost(epoch: int, step: int) -> float:
+            shrunk = (epoch * steps + step) / (epochs * steps) < self.params.low_res_share
+            frozen = epoch < self.params.freeze_epochs
+            return (self.params.low_res_scale**2 if shrunk else 1) * (1 / 3 if frozen else 1)
+
+        validation = (epochs - done) * val_count / len(data.labels) * steps / 3
+        training = sum(cost(epoch, step) for epoch in range(done, epochs) for step in range(steps))
+        return (training + validation) / cost(done, 0) if done < epochs else 0.0
 
     def steps(self, data: Source) -> int:
         """The number of updates in an epoch."""
@@ -85,10 +114,13 @@ class Trainer:
         Returns the mean loss and the accuracy of the batch, on the device; mixed images count by their own labels.
         """
         x, targets = self.mix(self.see(images, size, mirror), labels)
-        with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
-            logits = self.network(x)
-        loss = self.criterion(logits, targets)
-        self.scaler.scale(loss).backward()
+        logits, losses = [], []
+        parts = max(1, min(self.params.accumulate, len(x) // 2))
+        for part, target in zip(x.tensor_split(parts), targets.tensor_split(parts), strict=True):
+            with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
+                logits.append(self.network(part))
+            losses.append(self.criterion(logits[-1], target) * (len(part) / len(x)))
+            self.scaler.scale(losses[-1]).backward()
         if self.params.clip_norm:
             for optimizer in self.optimizers:
                 self.scaler.unscale_(optimizer)
@@ -97,7 +129,10 @@ class Trainer:
             self.scaler.step(optimizer)
             optimizer.zero_grad(set_to_none=True)
         self.scaler.update()
-        return loss.detach(), (logits.detach().argmax(1) == labels).float().mean()
+        if self.average:
+            self.average.update(self.network)
+        loss, answers = torch.stack(losses).sum().detach(), torch.cat(logits).detach().argmax(1)
+        return loss, (answers == labels).float().mean()
 
     def see(self, images: Tensor, size: int | None, mirror: Tensor | None) -> Tensor:
         """What the network sees of stored images: augmented, and standardised."""
@@ -143,11 +178,16 @@ class Trainer:
 
 def validate(trainer: Trainer, data: Source) -> tuple[float, float, list[float]]:
     """Mean cross-entropy, unweighted and unsmoothed, accuracy, and the recall of each class."""
-    logits = predict_logits(trainer.network, data.in_order(batch_size(trainer.network)), trainer.dtype)
+    logits = validation_logits(trainer, data)
     correct = logits.argmax(1) == data.labels
     classes = logits.shape[1]
     recall = data.labels[correct].bincount(minlength=classes) / data.labels.bincount(minlength=classes)
     return F.cross_entropy(logits, data.labels).item(), correct.float().mean().item(), recall.tolist()
+
+
+def validation_logits(trainer: Trainer, data: Source) -> Tensor:
+    """Logits, float32 [N, num_classes], of the network that counts."""
+    return predict_logits(trainer.judged, data.in_order(batch_size(trainer.judged)), trainer.dtype)
 
 
 def diverged(what: str, value: float, where: str) -> InputError:

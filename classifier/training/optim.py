@@ -1,6 +1,7 @@
 """Optimizers and learning-rate schedules by name."""
 
 import math
+import re
 from collections.abc import Callable
 
 from classifier.config import TrainParams
@@ -55,7 +56,7 @@ def build_optimizers(network: Network, params: TrainParams) -> list[torch.optim.
 
     Weight decay acts on matrices and filters, not on biases, norms and tables. Muon moves the filters and
     matrices but the head; AdamW moves the head and the rest at `aux_lr`, as Muon's author advises. The other
-    optimizers move all but the head at `backbone_lr_scale` times the learning rate.
+    optimizers move each parameter at the learning rate times what `lr_scales` says.
     """
     filters = find_matrices(network.module)
     trainable = [p for p in network.module.parameters() if p.requires_grad]
@@ -70,8 +71,8 @@ def build_optimizers(network: Network, params: TrainParams) -> list[torch.optim.
             torch.optim.AdamW(rest, lr=params.aux_lr, betas=(0.9, 0.95)),
         ]
     groups = _decay_groups(matrices, vectors, params.weight_decay)
-    if params.backbone_lr_scale != 1:
-        groups = _slow_down_body(groups, set(network.head.parameters()), params.lr * params.backbone_lr_scale)
+    if params.backbone_lr_scale != 1 or params.layer_decay != 1:
+        groups = _slow_down(groups, lr_scales(network, params.backbone_lr_scale, params.layer_decay), params.lr)
     if params.optimizer == "adamw":
         return [torch.optim.AdamW(groups, lr=params.lr)]
     return [torch.optim.SGD(groups, lr=params.lr, momentum=params.momentum, nesterov=params.momentum > 0)]
@@ -92,11 +93,36 @@ def find_matrices(module: nn.Module) -> set[Tensor]:
     return found
 
 
-def _slow_down_body(groups: list[dict], head: set[nn.Parameter], lr: float) -> list[dict]:
-    """Those parts of `groups` that are of the head, then the others with a learning rate of their own."""
-    fast = [group | {"params": [p for p in group["params"] if p in head]} for group in groups]
-    slow = [group | {"params": [p for p in group["params"] if p not in head], "lr": lr} for group in groups]
-    return fast + slow
+def lr_scales(network: Network, backbone: float, layer_decay: float) -> dict[Tensor, float]:
+    """What the learning rate of each parameter is multiplied by: one for the head, for the others `backbone` times
+    `layer_decay` once for each block from it to the head, as in BEiT (arXiv 2106.08254).
+
+    Blocks are what the networks of torchvision and timm number, such as layer1.0, features.3 or stages.2.blocks.1;
+    before and after these each layer with a matrix is one.
+    """
+    matrices, of_head = find_matrices(network.module), set(network.head.parameters())
+    depths: dict[Tensor, int] = {}
+    depth, begun = 0, ""  # of the block in which the last matrix was found
+    for name, p in network.module.named_parameters():
+        if p in of_head:
+            continue
+        numbered = re.match(r".*?\d(?:\.(?:blocks\.)?\d+)*(?=\.)", name)
+        block = numbered[0] if numbered else name.rpartition(".")[0]
+        if p in matrices and block != begun:
+            depth, begun = depth + bool(begun), block
+        depths[p] = depth
+    scales = {p: backbone * layer_decay ** (depth + 1 - d) for p, d in depths.items()}
+    return scales | dict.fromkeys(of_head, 1.0)
+
+
+def _slow_down(groups: list[dict], scales: dict[Tensor, float], lr: float) -> list[dict]:
+    """`groups`, divided by learning rate, the fastest first."""
+    return [
+        group | {"params": params, "lr": lr * scale}
+        for scale in sorted({scales[p] for group in groups for p in group["params"]}, reverse=True)
+        for group in groups
+        if (params := [p for p in group["params"] if scales[p] == scale])
+    ]
 
 
 def _decay_groups(matrices: list[nn.Parameter], vectors: list[nn.Parameter], weight_decay: float) -> list[dict]:

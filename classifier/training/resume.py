@@ -76,10 +76,10 @@ def alone(path: Path) -> Iterator[None]:
 
 
 def save_state(
-    path: Path, model: nn.Module, optimizers: list, weights: dict[str, Tensor], values: dict[str, Any]
+    path: Path, modules: dict[str, nn.Module], optimizers: list, weights: dict[str, Tensor], values: dict[str, Any]
 ) -> None:
-    """Save the network, the optimizers, the `weights` to keep so far and `values` (JSON), atomically."""
-    tensors = {f"model.{name}": t for name, t in model.state_dict().items()}
+    """Save modules by their names, the optimizers, the `weights` to keep so far and `values` (JSON), atomically."""
+    tensors = {f"{key}.{name}": t for key, module in modules.items() for name, t in module.state_dict().items()}
     tensors |= {f"weights.{name}": t for name, t in weights.items()}
     for i, optimizer in enumerate(optimizers):
         for index, state in optimizer.state_dict()["state"].items():
@@ -87,8 +87,10 @@ def save_state(
     write_tensors(path, KEY, tensors, values)
 
 
-def load_state(path: Path, model: nn.Module, optimizers: list) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-    """Put a saved state into `model` and `optimizers`; returns the weights and values saved with it.
+def load_state(
+    path: Path, modules: dict[str, nn.Module], optimizers: list
+) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+    """Put a saved state into `modules` and `optimizers`; returns the weights and values saved with it.
 
     Returns None if there is none, or, after saying so, if it is damaged.
     """
@@ -99,11 +101,12 @@ def load_state(path: Path, model: nn.Module, optimizers: list) -> tuple[dict[str
     except InputError as error:
         print(f"starting afresh: {error}")
         return None
-    groups: dict[str, dict[str, Tensor]] = {"model": {}, "weights": {}, "optimizer": {}}
+    groups: dict[str, dict[str, Tensor]] = {key: {} for key in (*modules, "weights", "optimizer")}
     for name, tensor in tensors.items():
         group, _, rest = name.partition(".")
         groups[group][rest] = tensor
-    model.load_state_dict(groups["model"])
+    for key, module in modules.items():
+        module.load_state_dict(groups[key])
     for name, tensor in groups["optimizer"].items():
         i, index, key = name.split(".")
         optimizer = optimizers[int(i)]

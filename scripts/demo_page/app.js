@@ -1,9 +1,11 @@
 // The page: charts, gallery and answers. Text goes in as textContent only, since class names may hold anything.
 
 const SHOWN = 5; // classes listed in an answer
+const COARSE = 96; // pixels a side up to which one sees each pixel, as in the gallery; larger ones are shown smoothly
 const CHARTED = 20; // classes in the chart: of more, those recognised least
 const byId = (id) => document.getElementById(id);
 const data = JSON.parse(byId("data").textContent);
+const { size, crop } = data.preprocessing; // of the square that the model takes, and of its centre, which is all that it sees
 const percent = (share) => `${(100 * share).toFixed(1)} %`;
 
 /** An element with a class, a text and children. */
@@ -82,11 +84,11 @@ async function startModel() {
   ort.env.wasm.wasmBinary = wasm;
   ort.env.wasm.numThreads = 1; // more need headers that a file does not have
   const session = await ort.InferenceSession.create(model, { executionProviders: ["wasm"] });
-  const area = data.size ** 2;
+  const area = size ** 2;
   return async (square) => {
     const planes = new Uint8Array(3 * area); // the model takes a plane per channel
     for (let i = 0; i < 3 * area; i++) planes[(i % 3) * area + Math.floor(i / 3)] = square[i];
-    const image = new ort.Tensor("uint8", planes, [1, 3, data.size, data.size]);
+    const image = new ort.Tensor("uint8", planes, [1, 3, size, size]);
     const outputs = await session.run({ [session.inputNames[0]]: image });
     return outputs[session.outputNames[0]].data;
   };
@@ -97,7 +99,7 @@ async function answer(file, classify) {
   const bitmap = await decodeFile(file);
   let square;
   try {
-    square = fitToSquare(bitmap, data.size);
+    square = fitToSquare(bitmap, data.preprocessing);
   } finally {
     bitmap.close();
   }
@@ -108,20 +110,20 @@ async function answer(file, classify) {
     title: `${name}, ${percent(share)}`,
     content: [
       make("ol", { kind: "bars", children: ranked.slice(0, SHOWN).map((entry) => makeBar(...entry)) }),
-      make("p", { text: `${file.name}, as the model sees it: ${data.size} × ${data.size} pixels.` }),
+      make("p", { text: `${file.name}, as the model sees it: ${crop} × ${crop} pixels.` }),
     ],
-    picture: paint(square),
+    picture: paint(cutCentre(square, size, crop)),
   };
 }
 
-function paint(square) {
-  const canvas = make("canvas", { width: data.size, height: data.size });
+function paint(centre) {
+  const canvas = make("canvas", { width: crop, height: crop });
   canvas.setAttribute("role", "img");
   canvas.setAttribute("aria-label", "The image as the model sees it");
   const context = canvas.getContext("2d");
-  const image = context.createImageData(data.size, data.size);
-  for (let i = 0; i < data.size ** 2; i++) {
-    image.data.set([square[3 * i], square[3 * i + 1], square[3 * i + 2], 255], 4 * i);
+  const image = context.createImageData(crop, crop);
+  for (let i = 0; i < crop ** 2; i++) {
+    image.data.set([...centre.subarray(3 * i, 3 * i + 3), 255], 4 * i);
   }
   context.putImageData(image, 0, 0);
   return canvas;
@@ -179,6 +181,7 @@ async function offerModel() {
   performance.mark("ready");
 }
 
+document.body.classList.toggle("coarse", crop <= COARSE);
 drawSummary();
 fillGallery();
 await offerModel();

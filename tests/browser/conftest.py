@@ -3,7 +3,12 @@
 import shutil
 from contextlib import contextmanager
 
+from classifier.errors import InputError
+from tests.conftest import ROOT
+
 import pytest
+
+CACHE = ROOT / ".cache"
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
@@ -25,6 +30,19 @@ def launch(playwright):
     if path is None:
         pytest.skip(f"no browser: none of {', '.join(NAMES)} is on the PATH")
     return playwright.chromium.launch(executable_path=path, args=FLAGS.split())
+
+
+@pytest.fixture(scope="session")
+def runtime_files():
+    """What runs the model in demo.html, fetched once and kept; without it, the test is skipped."""
+    from demo_page import runtime  # which docs/pictures.py, where `launch` is used too, does not find
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(runtime, "CACHE", CACHE)
+        try:
+            return runtime.fetch_runtime()
+        except InputError as error:
+            pytest.skip(str(error))
 
 
 @pytest.fixture

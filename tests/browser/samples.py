@@ -27,10 +27,16 @@ def rotated() -> bytes:
     return encode(digit().rotate(90, expand=True), "JPEG", quality=95, subsampling=0, exif=exif)
 
 
-def transparent() -> bytes:
-    picture = digit().convert("RGBA")
+def transparent(mode: str = "RGBA", format: str = "PNG", **options) -> bytes:
+    picture = digit().convert(mode)
     picture.putalpha(Image.linear_gradient("L").resize(picture.size))
-    return encode(picture)
+    return encode(picture, format, **options)
+
+
+def with_holes(format: str) -> bytes:
+    """Of a palette, the colours of the paper's darker parts are transparent."""
+    picture = digit().quantize(8)
+    return encode(picture, format, transparency=picture.getpixel((0, 0)))
 
 
 def animated() -> bytes:
@@ -53,11 +59,15 @@ LOSSLESS = {
     "lossless WebP": lambda: encode(digit(), "WEBP", lossless=True),
     "BMP": lambda: encode(digit(), "BMP"),
     "animated GIF": animated,
+    "GIF with transparent parts": lambda: with_holes("GIF"),
+    "palette with a transparent colour": lambda: with_holes("PNG"),
 }
 ROUNDED = {
     "JPEG": lambda: encode(digit(), "JPEG", quality=90),
     "rotated by EXIF": rotated,
     "CMYK": lambda: encode(digit().convert("CMYK"), "JPEG", quality=95),
     "transparent": transparent,
+    "transparent grayscale": lambda: transparent("L"),
+    "transparent WebP": lambda: transparent("RGBA", "WEBP", lossless=True),
     "16-bit": lambda: encode(Image.fromarray(np.asarray(digit().convert("L")).astype(np.uint16) * 257)),
 }

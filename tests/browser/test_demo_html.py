@@ -5,38 +5,27 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from classifier.data.images import decode
-from classifier.errors import InputError
 from classifier.network.predictor import Predictor
 from classifier.results.predictions import parse_predictions
 from tests.clones import Clone, copy_clone, once
 
-import export_demo
-import numpy as np
 import pytest
 from PIL import Image
 
+from .conftest import CACHE
+from .demo import LOCAL, TOLERANCE, ask, assert_same, read
 from .samples import LOSSLESS, ROUNDED, digit, encode
-
-ROOT = Path(__file__).resolve().parents[2]
-TOLERANCE = 1e-3  # of a probability
-LOCAL = {"file", "blob", "data", "about"}  # addresses that need no network
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
-def exported(finished, tmp_path_factory):
+def exported(finished, runtime_files, tmp_path_factory):
     """A clone of the digits with demo.html in it. No test may change it."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(export_demo, "CACHE", ROOT / ".cache")  # fetched once for all tests
-        try:
-            export_demo.fetch_runtime()
-        except InputError as error:
-            pytest.skip(str(error))
 
     def build(folder: Path) -> None:
         clone = copy_clone(finished, folder)
-        shutil.copytree(ROOT / ".cache", clone.path / ".cache")
+        shutil.copytree(CACHE, clone.path / ".cache")
         clone.run("python", "scripts/export_demo.py")
 
     return Clone(once(tmp_path_factory, "exported", build) / "clone")
@@ -63,26 +52,6 @@ def expected(exported):
         return dict(zip(predictor.metadata.classes, predictor(image[None])[0].tolist(), strict=True))
 
     return predict
-
-
-def ask(page, *files: bytes, name: str = "image") -> list:
-    """Upload files; returns an element for each answer."""
-    payloads = [{"name": f"{name}-{i}", "mimeType": "", "buffer": data} for i, data in enumerate(files)]
-    page.locator("#files").set_input_files(payloads)
-    page.locator("#answers > div:first-child .answer").nth(len(files) - 1).wait_for(timeout=120_000)
-    return page.locator("#answers > div:first-child .answer").all()
-
-
-def read(answer) -> dict[str, float]:
-    """The probabilities that an answer lists, the highest first."""
-    bars = answer.locator(".bars li").evaluate_all("all => all.map((bar) => [bar.dataset.name, bar.dataset.share])")
-    assert bars, answer.text_content()
-    return {name: float(share) for name, share in bars}
-
-
-def assert_same(told: dict[str, float], expected: dict[str, float], tolerance: float) -> None:
-    assert max(expected, key=expected.get) == next(iter(told))
-    assert told == pytest.approx({name: expected[name] for name in told}, abs=tolerance)
 
 
 def test_an_image_gets_the_answer_that_python_gives(demo, expected):
@@ -154,82 +123,3 @@ def test_the_gallery_says_what_predictions_csv_says(demo, exported):
         for row in predictions.itertuples()
     }  # fmt: skip
     assert {text.replace(" %", "%") for text in shown} <= known
-
-
-# Without the model: the rest of the page works, whatever the classes are called.
-
-NAMES = ["</script><script>alert(1)</script>", 'a "quoted" & <b>bold</b> ' + 20 * "long", "猫 é", "7"]
-
-
-@pytest.fixture
-def gallery(page, tmp_path):
-    """A page without a model, with right and wrong answers of the classes NAMES."""
-    image = export_demo.data_uri(np.zeros((3, 8, 8), np.uint8))
-    pairs = [(NAMES[0], NAMES[0]), (NAMES[0], NAMES[1]), (NAMES[1], NAMES[1]), (NAMES[2], NAMES[3])]
-    data = {
-        "classes": NAMES,
-        "size": 8,
-        "accuracy": 0.5,
-        "recall": [[name, 0.5] for name in NAMES],
-        "gallery": [{"image": image, "label": a, "prediction": b, "confidence": 0.7} for a, b in pairs],
-    }
-    notes = {"gallery_note": NAMES[0], "footer": NAMES[1]}
-    path = tmp_path / "page.html"
-    path.write_text(export_demo.fill_page(NAMES[0], data, {NAMES[0]: NAMES[1]}, notes), encoding="utf-8")
-    page.goto(path.as_uri())
-    page.get_by_text("4 of 4 shown").wait_for()
-    return page
-
-
-def visible(page) -> list[str]:
-    return [image.get_attribute("alt") for image in page.locator("#pictures img:visible").all()]
-
-
-def test_the_gallery_is_filtered_by_class_and_verdict(gallery):
-    a, b, c, d = NAMES
-    assert visible(gallery) == [f"{a}, recognised", f"{a}, taken for {b}", f"{b}, recognised", f"{c}, taken for {d}"]
-    gallery.get_by_label("wrong", exact=True).check()
-    assert visible(gallery) == [f"{a}, taken for {b}", f"{c}, taken for {d}"]
-    gallery.locator("#class").select_option(label=a)
-    assert visible(gallery) == [f"{a}, taken for {b}"]
-    gallery.get_by_label("right", exact=True).check()
-    assert visible(gallery) == [f"{a}, recognised"]
-    assert gallery.locator("#count").text_content() == "1 of 4 shown"
-
-
-def test_names_are_shown_as_they_are_and_never_run(gallery):
-    assert gallery.title() == gallery.locator("h1").text_content() == NAMES[0]
-    assert gallery.locator("#class option").all_text_contents() == ["any class", *NAMES[:3]]
-    assert gallery.locator("dt").text_content() == NAMES[0]
-    assert gallery.locator("b").count() == 0
-
-
-def test_a_model_that_cannot_start_is_told_and_takes_no_files(gallery):
-    gallery.get_by_text("The model cannot run in this browser").wait_for()
-    assert gallery.locator("#files").is_disabled()
-
-
-def test_a_file_dropped_before_there_is_a_model_does_not_replace_the_page(gallery):
-    prevented = """() => ["dragover", "drop"].map((name) => {
-        const event = new DragEvent(name, { bubbles: true, cancelable: true, dataTransfer: new DataTransfer() });
-        document.body.dispatchEvent(event);
-        return event.defaultPrevented;
-    })"""
-    assert gallery.evaluate(prevented) == [True, True]
-
-
-@pytest.mark.parametrize("width", [1280, 390, 320])
-def test_nothing_is_wider_than_the_screen(gallery, width):
-    gallery.set_viewport_size({"width": width, "height": 800})
-    assert gallery.evaluate("document.documentElement.scrollWidth") <= width
-
-
-def test_the_browser_forbids_the_page_to_send_anything(browser, gallery):
-    told = """() => new Promise((resolve) => {
-        addEventListener("securitypolicyviolation", (event) => resolve(event.effectiveDirective));
-        fetch("http://localhost:9/").catch(() => setTimeout(() => resolve("sent"), 500));
-    })"""
-    silent = browser.new_page()  # the browser also complains on the console
-    silent.goto(gallery.url)
-    assert silent.evaluate(told) == "connect-src"
-    silent.close()

@@ -22,7 +22,8 @@ EXEMPT = {
     "consults CUBLAS_WORKSPACE_CONFIG": "set where it is not, so that cuBLAS gives the same bits each time",
     "reads classifier/tracking*": "it tells W&B what the stage does; tests/faults compares the bytes without it",
     "consults WANDB_*": "where the log goes",
-    "consults DVC_ROOT": "below it lies the state of an unfinished training, named after all that determines it",
+    "consults DVC_ROOT": "below it lies the state of an unfinished training, named after all that determines it, and "
+    "maybe a file of weights, whose SHA-256 is a parameter",
     "writes .resume*": "that state: a training that goes on from it gives the same bytes, as tests/faults shows",
     "starts */ldconfig -p": "torch's packages for CUDA look for its libraries",
     "starts fc-list *": "matplotlib lists the fonts once for each user; the pictures use its own",

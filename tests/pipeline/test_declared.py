@@ -3,6 +3,7 @@
 import shutil
 from dataclasses import replace
 
+from tests.clones import ROOT
 from tests.pipeline.declared import Declared, record, run_alone, undeclared, unread
 
 import pytest
@@ -16,7 +17,10 @@ READ_UNSEEN = {"evaluate": ["models/classifier.safetensors"]}
 
 # Not read where train.pretrained is `none`, as here.
 WITHOUT_WEIGHTS = {
-    "weights": [f"classifier/network/{name}.py" for name in ("airbench", "checkpoint", "models", "network", "sources")],
+    "weights": [
+        *(f"classifier/network/{name}.py" for name in ("airbench", "checkpoint", "models", "network")),
+        *sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "classifier/network/sources").glob("*.py")),
+    ],
     "train": ["pretrained/weights.safetensors"],
 }
 
@@ -46,7 +50,7 @@ def recorded(request, finished, tmp_path_factory):
     folder = tmp_path_factory.mktemp("recorded")
     copy = shutil.copytree(finished.path, folder / "copy", ignore=shutil.ignore_patterns(".git", "cache"))
     params = copy / "params.yaml"
-    augmented = "augment: {RandomGrayscale: {p: 0.5}}"  # only then does prepare.py import classifier/data/augment.py
+    augmented = "augment: {RandomGrayscale: {p: 0.5}}"  # only then does prepare.py import classifier/data/augment/
     params.write_text(params.read_text().replace("augment: {}", augmented, 1))
     stage = Declared.of(copy, request.param)
     return request.param, stage, record(copy, stage, folder)

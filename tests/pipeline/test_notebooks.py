@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from nbclient import NotebookClient
+from PIL import Image
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:_NoneStep:DeprecationWarning")]  # dvc's own
 
@@ -113,6 +114,34 @@ def test_explore_reads_parquet(tmp_path, small_dataset):
     assert f"parquet shards, {found['images']} images, 3 classes" in printed
     assert found["images"] == sum(split.count for split in open_folders(folders).splits.values())
     assert found["means"] == ["cat", "dog", "frog"]
+
+
+def test_explore_reads_the_parameters_of_photographs(tmp_path, small_dataset):
+    clone = copy_tree(tmp_path / "clone")
+    small_dataset(clone.path / "data", train=20, val=5, size=40)
+    for path in clone.path.glob("data/*/cat/*.png"):
+        Image.open(path).crop((0, 0, 40, 20)).save(path)  # pad puts these on grey
+    recipe = (ROOT / "recipes" / "photos-frozen.yaml").read_text()
+    (clone.path / "params.yaml").write_text(recipe.replace("fit: crop", "fit: pad"))
+    found, printed = execute(
+        clone,
+        "explore",
+        {
+            "corner": "pixels[images.index[images['class'] == 'cat'][0]][:, 0, 0].tolist()",
+            "stored": "list(train_set.images.shape[1:])",
+            "seen": "list(trainer.see(train_set.images[:2], None, None).shape)",
+            "judged": "list(trainer.network.see(train_set.images[:2]).shape)",
+            "learnt": "sum(p.requires_grad for p in trainer.network.body)",
+            "by_heart": "by_heart[-1][1]",
+        },
+        {"EPOCHS = 4": "EPOCHS = 1"},
+    )
+    assert "256 × 256 (prepare.image_size, fit: pad)" in printed
+    assert found["corner"] == [128, 128, 128]
+    assert found["stored"] == [3, 256, 256]
+    assert found["seen"] == found["judged"] == [2, 3, 224, 224]
+    assert found["learnt"] > 1, "not the head alone, as in the recipe"
+    assert found["by_heart"] == 1
 
 
 @pytest.fixture(scope="module")

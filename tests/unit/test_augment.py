@@ -1,7 +1,6 @@
 """The augmentations against torchvision's, and their draws."""
 
-from classifier.data import autoaugment, transforms
-from classifier.data.augment import build_augment
+from classifier.data.augment import autoaugment, build_augment, policies, transforms
 from classifier.errors import InputError
 
 import pytest
@@ -309,10 +308,10 @@ def test_the_operations_and_their_magnitudes_are_torchvisions(ours, theirs, bins
             )
 
 
-@pytest.mark.parametrize("policy", autoaugment.POLICIES)
+@pytest.mark.parametrize("policy", policies.POLICIES)
 def test_the_policies_are_torchvisions(policy):
     expected = v2.AutoAugment()._get_policies(v2.AutoAugmentPolicy(policy))
-    ours = [tuple(tuple(step) for step in pair) for pair in autoaugment.POLICIES[policy]]
+    ours = [tuple(tuple(step) for step in pair) for pair in policies.POLICIES[policy]]
     assert ours == [tuple((name, p, magnitude or 0) for name, p, magnitude in pair) for pair in expected]
 
 
@@ -343,23 +342,18 @@ def test_two_operations_are_drawn_apart_from_each_other(images):
     assert torch.equal(apply({"RandAugment": {"num_ops": 0}}, many), many)
 
 
-@pytest.mark.parametrize("policy", autoaugment.POLICIES)
+@pytest.mark.parametrize("policy", policies.POLICIES)
 def test_auto_augment_applies_a_pair_of_its_policy_in_its_order(images, policy):
     image, space = images[:1], autoaugment.auto_space(SIZE)
 
     def results(before, step) -> list:
         first, last, signed = space[step.operation]
-        magnitude = first + (last - first) * step.bin / (autoaugment.BINS - 1)
+        magnitude = first + (last - first) * step.bin / (policies.BINS - 1)
         applied = outcomes(before[None], step.operation, magnitude, signed) if step.probability > 0 else []
         return applied + ([before] if step.probability < 1 else [])
 
     possible = torch.stack(
-        [
-            end
-            for one, two in autoaugment.POLICIES[policy]
-            for mid in results(image[0], one)
-            for end in results(mid, two)
-        ]
+        [end for one, two in policies.POLICIES[policy] for mid in results(image[0], one) for end in results(mid, two)]
     )
     drawn = apply({"AutoAugment": {"policy": policy}}, image.repeat(300, 1, 1, 1))
     same = torch.stack([((possible - outcome).abs() < 1e-4).flatten(1).all(1) for outcome in drawn])

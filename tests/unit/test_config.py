@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from classifier.config import STAGES, load_params
+from classifier.config import PACKAGED, STAGES, load_params
 from classifier.errors import InputError
 from classifier.schema import validate
 from tests.conftest import ROOT
@@ -187,6 +187,28 @@ def test_other_class_weights_are_refused(params, weights, reason):
 def test_a_class_may_have_a_name_that_old_yaml_reads_as_a_boolean(workspace, params, name):
     (workspace / "params.yaml").write_text(params().replace("class_weights: {}", f"class_weights: {{{name}: 2.0}}"))
     assert load_params("train").class_weights == {name: 2.0}
+
+
+@pytest.mark.parametrize("weights", ["none", "a1_in1k", "package"])
+def test_a_network_of_timms_with_a_tag_is_refused_with_the_place_for_the_tag(params, weights):
+    changes = {"train.model": "timm/resnet18.a1_in1k", "train.pretrained": weights, "train.optimizer": "sgd"}
+    message = problems(params(changes))
+    assert message.count("train.") == 2
+    assert "train.model: must be timm/resnet18, not timm/resnet18.a1_in1k" in message
+    assert "belongs into train.pretrained: a1_in1k" in message
+
+
+@pytest.mark.parametrize("model", ["airbench", "resnet18", "timm/resnet18", "tf_efficientnet_lite0"])
+def test_weights_of_a_package_are_refused_for_a_network_that_has_none_before_any_work(params, model):
+    message = problems(params({"train.model": model, "train.pretrained": "package", "train.optimizer": "sgd"}))
+    assert f"train.pretrained: no package ships weights for {model}: package is for timm/tf_eff" in message
+
+
+@pytest.mark.parametrize("model", PACKAGED)
+def test_weights_of_a_package_are_accepted_for_the_networks_that_have_some(workspace, params, model):
+    changes = {"train.model": model, "train.pretrained": "package", "train.optimizer": "sgd"}
+    (workspace / "params.yaml").write_text(params(changes))
+    assert load_params("prepare")
 
 
 def test_augment_arguments_may_be_left_out(workspace, params):

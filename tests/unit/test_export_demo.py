@@ -1,16 +1,16 @@
-"""scripts/export_demo.py: the model as ONNX, what the gallery shows, and how it ends without npm."""
+"""scripts/export_demo.py: the model as ONNX, and what the gallery shows."""
 
 import base64
 import gzip
-import hashlib
 import io
 import sys
-import tarfile
 from dataclasses import replace
-from pathlib import Path
+from types import SimpleNamespace
 
 from classifier.errors import InputError
+from classifier.network.checkpoint import Metadata
 from classifier.network.export import round_weights, to_onnx
+from classifier.network.inference import batch_size
 from classifier.network.network import Network
 from tests.conftest import small
 
@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 IMAGES = torch.randint(0, 256, (4, 3, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
@@ -67,14 +68,6 @@ def test_a_network_that_onnx_cannot_express_is_refused_by_name():
         to_onnx(Network(Restless(), nn.Identity(), network("airbench_small").preprocessing), "restless")
 
 
-def test_a_network_that_saw_more_than_the_centre_of_photographs_is_refused():
-    model = network("airbench_small")
-    export_demo.require_crop(model)
-    model.preprocessing = replace(model.preprocessing, fit="pad")
-    with pytest.raises(InputError, match=r"prepare\.fit: pad"):
-        export_demo.require_crop(model)
-
-
 def test_rounding_leaves_the_model_itself_as_it_was():
     model = network("airbench_small")
     before = probabilities(model)
@@ -96,6 +89,40 @@ def test_weights_too_large_for_sixteen_bits_are_kept(capsys):
         model.module.groups[0].norm2.running_var.mul_(1e12)
     assert export_demo.choose_weights(model, IMAGES.numpy()) is model
     assert "those of 32 bits are kept" in capsys.readouterr().out
+
+
+def test_weights_are_chosen_in_batches_that_fit_the_size_of_the_images(monkeypatch):
+    """Memory: 200 photographs at once would take gigabytes."""
+    model, seen = network("airbench_small"), []
+    model.preprocessing = replace(model.preprocessing, size=256, crop=224)
+
+    def predict_logits(network, batches, dtype):
+        seen.extend(len(batch) for batch in batches)
+        return torch.zeros(200, 3)
+
+    monkeypatch.setattr(export_demo, "predict_logits", predict_logits)
+    export_demo.choose_weights(model, np.broadcast_to(IMAGES[0, :, :1, :1].numpy(), (1000, 3, 256, 256)))
+    assert max(seen) == batch_size(model) <= 40
+    assert sum(seen) == 2 * 200, "with weights of 32 bits and of 16"
+
+
+@pytest.mark.parametrize(
+    ("fit", "crop", "said"),
+    [
+        ("crop", 16, "the sides are cut off to make a square."),
+        ("crop", 12, "the sides are cut off to make a square."),
+        ("pad", 16, "with grey beside it to make a square."),
+        ("pad", 12, "with grey beside it to make a square. It leaves a narrow edge out."),
+        ("squash", 12, "squeezed to make a square. It leaves a narrow edge out."),
+    ],
+)
+def test_the_page_says_what_becomes_of_a_photograph_and_what_the_network_sees(fit, crop, said, monkeypatch):
+    wanted = replace(network("airbench_small").preprocessing, fit=fit, crop=crop)
+    monkeypatch.setattr(export_demo, "load_params", lambda stage: SimpleNamespace(tta="none"))
+    monkeypatch.setattr(export_demo, "sha256", lambda path: "0" * 64)
+    notes = export_demo.notes(Metadata("airbench_small", ["cat", "dog"], wanted), predictions(), predictions())
+    assert notes["hint"].endswith(said)
+    assert f"Network airbench_small, {crop} × {crop} pixels, " in notes["footer"]
 
 
 def predictions() -> pd.DataFrame:
@@ -123,17 +150,21 @@ def test_the_gallery_never_has_more_images_than_asked_for_or_than_there_are(coun
     assert len(export_demo.choose_images(predictions(), count)) == shown
 
 
-@pytest.mark.parametrize(("size", "kind"), [(32, "png"), (224, "jpeg")])
+@pytest.mark.parametrize(("size", "kind"), [(32, "png"), (96, "png"), (128, "jpeg"), (512, "jpeg")])
 def test_large_images_are_embedded_as_small_ones(size, kind):
     noise = np.random.default_rng(0).integers(0, 256, (3, size, size), dtype=np.uint8)
     uri = export_demo.data_uri(noise)
     assert uri.startswith(f"data:image/{kind};base64,")
-    assert len(uri) < 15_000
+    assert len(uri) < 40_000, "bytes, of noise"
+    shown = Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2])))
+    assert shown.size == (min(size, 160),) * 2
 
 
 def test_text_cannot_leave_the_script_that_it_stands_in():
     name = "</script><!--<script>"
-    page = export_demo.fill_page(name, {"classes": [name]}, {name: name}, {"gallery_note": name, "footer": name})
+    page = export_demo.fill_page(
+        name, {"classes": [name]}, {name: name}, {"gallery_note": name, "hint": name, "footer": name}
+    )
     assert name not in page
 
 
@@ -141,72 +172,6 @@ def test_packing_is_reversible_and_repeats_itself():
     data = b"weights" * 1000
     assert gzip.decompress(base64.b64decode(export_demo.compress(data))) == data
     assert export_demo.compress(data) == export_demo.compress(data)
-
-
-# Fetching the runtime, with a program in npm's place.
-
-
-@pytest.fixture
-def npm(workspace, monkeypatch):
-    """A function that puts a shell script in npm's place; "$4" is the folder that it must write to."""
-    monkeypatch.setenv("PATH", "/usr/bin:/bin")
-    monkeypatch.setattr(export_demo.shutil, "which", lambda name: None)
-
-    def install(script):
-        path = workspace / "npm"
-        path.write_text(f"#!/bin/sh\n{script}\n")
-        path.chmod(0o755)
-        monkeypatch.setattr(export_demo.shutil, "which", lambda name: str(path))
-
-    return install
-
-
-def archive(path: Path) -> Path:
-    """A package with the two files that are needed."""
-    with tarfile.open(path, "w:gz") as tar:
-        for key, name in export_demo.RUNTIME_FILES.items():
-            member = tarfile.TarInfo(f"package/dist/{name}")
-            member.size = len(key)
-            tar.addfile(member, io.BytesIO(key.encode()))
-    return path
-
-
-def test_the_runtime_is_fetched_once_and_checked(npm, workspace, monkeypatch):
-    package = archive(workspace / "package.tgz")
-    digest = base64.b64encode(hashlib.sha512(package.read_bytes()).digest()).decode()
-    monkeypatch.setattr(export_demo, "INTEGRITY", f"sha512-{digest}")
-    npm(f'echo x >> {workspace}/calls; cp {package} "$4/{export_demo.RUNTIME.replace("@", "-")}.tgz"')
-    assert export_demo.fetch_runtime() == {"script": b"script", "wasm": b"wasm"}
-    assert export_demo.fetch_runtime() == {"script": b"script", "wasm": b"wasm"}
-    assert (workspace / "calls").read_text() == "x\n"
-    assert len(list(Path(".cache").iterdir())) == 1
-
-
-def test_another_package_than_the_published_one_is_refused(npm, workspace):
-    package = archive(workspace / "package.tgz")
-    npm(f'cp {package} "$4/{export_demo.RUNTIME.replace("@", "-")}.tgz"')
-    with pytest.raises(InputError, match=r"is not onnxruntime-web@.* as it was published: remove it"):
-        export_demo.fetch_runtime()
-
-
-def test_without_npm_the_message_says_what_to_install(npm):
-    with pytest.raises(InputError, match=r"npm not found.*install Node\.js"):
-        export_demo.fetch_runtime()
-
-
-def test_without_a_network_the_message_is_one_line_with_npms_reason(npm):
-    npm("echo npm error code ENOTFOUND >&2; echo npm error A complete log of this run: x.log >&2; exit 1")
-    with pytest.raises(InputError) as error:
-        export_demo.fetch_runtime()
-    assert str(error.value).endswith("(is there a network?): code ENOTFOUND")
-    assert list(Path(".cache").iterdir()) == []
-
-
-def test_an_npm_that_never_answers_is_given_up(npm, monkeypatch):
-    monkeypatch.setattr(export_demo, "TIMEOUT", 0.2)
-    npm("exec sleep 30")
-    with pytest.raises(InputError, match="did not fetch"):
-        export_demo.fetch_runtime()
 
 
 @pytest.mark.parametrize("count", ["-1", "100000"])

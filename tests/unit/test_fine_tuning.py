@@ -10,8 +10,9 @@ from classifier.network.pretrained import Pretrained, write_weights
 from classifier.paths import CHECKPOINT
 from classifier.tensors import read_tensors
 from classifier.training import features
+from classifier.training.average import Average
 from classifier.training.criterion import Criterion
-from classifier.training.optim import build_optimizers
+from classifier.training.optim import build_optimizers, lr_scales
 from tests.conftest import small
 
 import pytest
@@ -172,3 +173,67 @@ def test_parameters_that_make_no_sense_together_are_named(workspace, params, cha
     with pytest.raises(InputError) as error:
         load_params("prepare")  # before any data is read
     assert sentence in str(error.value)
+
+
+def test_each_block_further_from_the_head_moves_slower_by_the_layer_decay(workspace, params):
+    changes = {"train.layer_decay": 0.5, "train.backbone_lr_scale": 0.1, "train.weight_decay": 0.05}
+    Path("params.yaml").write_text(params(FINE_TUNING | changes))
+    network = small(MODEL, 3, 32)
+    (optimizer,) = build_optimizers(network, load_params("train"))
+    lrs = {p: group["lr"] for group in optimizer.param_groups for p in group["params"]}
+    assert set(lrs) == set(network.module.parameters())
+    by_name = {name: lrs[p] / 0.01 for name, p in network.module.named_parameters()}
+    assert by_name["classifier.3.weight"] == by_name["classifier.3.bias"] == 1
+    assert by_name["classifier.0.weight"] == pytest.approx(0.1 * 0.5)
+    assert by_name["features.12.0.weight"] == pytest.approx(0.1 * 0.5**2)
+    assert by_name["features.12.1.weight"] == by_name["features.12.0.weight"]
+    assert by_name["features.11.block.0.0.weight"] == by_name["features.11.block.3.0.weight"]
+    assert by_name["features.11.block.0.0.weight"] == pytest.approx(0.1 * 0.5**3)
+    assert by_name["features.0.0.weight"] == min(by_name.values())
+    decays = {p: group["weight_decay"] for group in optimizer.param_groups for p in group["params"]}
+    assert decays[dict(network.module.named_parameters())["features.0.1.bias"]] == 0
+
+
+@pytest.mark.parametrize(
+    ("model", "first", "blocks"),
+    [
+        ("resnet18", "conv1.weight", 1 + 8),
+        ("vit_b_16", "conv_proj.weight", 1 + 12),
+        ("timm/convnext_atto", "stem.0.weight", 1 + 2 + 2 + 6 + 2 + 3),
+        ("timm/tf_efficientnet_lite0", "conv_stem.weight", 1 + 16 + 1),
+    ],
+)
+def test_the_blocks_of_a_network_are_those_that_it_numbers(model, first, blocks):
+    network = small(model, 3, 32)
+    scales = lr_scales(network, 1.0, 0.5)
+    assert scales[network.module.get_parameter(first)] == 0.5**blocks
+
+
+def test_an_average_of_the_weights_is_what_is_validated_and_kept(fine_tune):
+    _, plain = fine_tune(optimizer="sgd", momentum=0.0, lr=0.05)
+    _, averaged = fine_tune(optimizer="sgd", momentum=0.0, lr=0.05, ema=0.5)
+    assert not torch.equal(plain["features.0.0.weight"], averaged["features.0.0.weight"])
+    assert averaged["features.0.1.num_batches_tracked"] == plain["features.0.1.num_batches_tracked"]
+
+
+def test_an_average_follows_the_weights_by_its_decay():
+    network = small(MODEL, 3, 32)
+    average = Average(network, 0.6)
+    first = network.module.get_parameter("features.0.0.weight").detach().clone()
+    with torch.no_grad():
+        network.module.get_parameter("features.0.0.weight").add_(1)
+    expected = first
+    for update in range(1, 9):
+        average.update(network)
+        kept = min(0.6, (1 + update) / (10 + update))
+        expected = kept * expected + (1 - kept) * (first + 1)
+    torch.testing.assert_close(average.network.module.get_parameter("features.0.0.weight"), expected)
+    assert not torch.equal(average.network.module.get_parameter("features.0.0.weight"), first + 1)
+
+
+def test_a_batch_in_parts_gives_the_gradient_of_the_whole(fine_tune):
+    changes = {"freeze": "norms", "optimizer": "sgd", "mixup": 0.4, "label_smoothing": 0.1}
+    _, whole = fine_tune(**changes)
+    _, parts = fine_tune(**changes, accumulate=5)
+    for name in ("classifier.3.weight", "features.0.0.weight"):
+        torch.testing.assert_close(parts[name], whole[name], rtol=1e-4, atol=1e-6)

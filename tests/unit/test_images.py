@@ -6,13 +6,10 @@ import tracemalloc
 import zlib
 
 from classifier.data.images import decode
-from classifier.network.preprocessing import Preprocessing
 
 import numpy as np
 import pytest
 from PIL import Image
-from torchvision import transforms
-from torchvision.transforms import InterpolationMode
 
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 
@@ -50,71 +47,6 @@ def test_an_array_of_the_right_size_passes_through_bit_for_bit():
 @pytest.mark.parametrize(("width", "height"), [(64, 32), (32, 64), (33, 31), (8, 8), (100, 1)])
 def test_every_shape_is_fitted_to_the_size(width, height):
     assert decode(encode(Image.fromarray(noise(width, height))), 16).shape == (3, 16, 16)
-
-
-def test_a_wide_image_is_cut_about_its_centre_and_not_squeezed():
-    picture = Image.new("RGB", (48, 16), RED)
-    picture.paste(Image.fromarray(noise(16, 16)), (16, 0))
-    assert np.array_equal(decode(encode(picture), 16), noise(16, 16).transpose(2, 0, 1))
-
-
-def test_a_tall_image_is_cut_about_its_centre_and_not_squeezed():
-    picture = Image.new("RGB", (16, 48), RED)
-    picture.paste(Image.fromarray(noise(16, 16)), (0, 16))
-    assert np.array_equal(decode(encode(picture), 16), noise(16, 16).transpose(2, 0, 1))
-
-
-def test_padding_shows_the_whole_image_centred_on_grey():
-    decoded = decode(encode(Image.fromarray(noise(16, 8))), 16, fit="pad")
-    assert np.array_equal(decoded[:, 4:12], noise(16, 8).transpose(2, 0, 1))
-    assert (decoded[:, :4] == 128).all()
-    assert (decoded[:, 12:] == 128).all()
-
-
-def test_padding_keeps_the_shape_of_what_it_resizes():
-    decoded = decode(np.full((40, 10, 3), RED, np.uint8), 16, fit="pad")
-    assert (decoded[0] == 255).all(0).nonzero()[0].tolist() == [6, 7, 8, 9]
-    assert decode(np.zeros((1, 100, 3), np.uint8), 16, fit="pad")[0].min() == 0, "of a thin line, something remains"
-
-
-@pytest.mark.parametrize(("name", "resampling"), [("bilinear", 2), ("bicubic", 3)])
-def test_squashing_resizes_all_of_the_image_as_pillow_does(name, resampling):
-    picture = Image.fromarray(noise(40, 24))
-    expected = np.asarray(picture.resize((16, 16), resampling)).transpose(2, 0, 1)
-    assert np.array_equal(decode(encode(picture), 16, "squash", name), expected)
-
-
-@pytest.mark.parametrize("fit", ["crop", "pad", "squash"])
-def test_a_square_image_is_the_same_however_it_is_fitted(fit):
-    assert np.array_equal(decode(noise(24, 24), 16, fit), decode(noise(24, 24), 16))
-    assert np.array_equal(decode(noise(16, 16), 16, fit), noise(16, 16).transpose(2, 0, 1))
-
-
-def resized_and_cropped(pixels: np.ndarray, interpolation: str) -> tuple[np.ndarray, np.ndarray]:
-    """What a network sees of an image here, stored at 256 pixels, and through torchvision's usual transforms."""
-    preprocessing = Preprocessing(256, "crop", 224, interpolation, (0.5,) * 3, (0.5,) * 3)
-    ours = preprocessing.centre(decode(pixels, 256, "crop", interpolation))
-    usual = transforms.Compose([transforms.Resize(256, InterpolationMode(interpolation)), transforms.CenterCrop(224)])
-    return ours.astype(int), np.asarray(usual(Image.fromarray(pixels))).transpose(2, 0, 1).astype(int)
-
-
-@pytest.mark.parametrize(("width", "height"), [(512, 512), (384, 256), (480, 720), (640, 512), (200, 250), (100, 150)])
-@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
-def test_a_network_sees_what_torchvisions_resize_and_centre_crop_make(width, height, interpolation):
-    coarse = Image.fromarray(noise(9, 7))  # as smooth as a photograph once it is enlarged
-    pixels = np.asarray(coarse.resize((width, height), Image.Resampling.BICUBIC))
-    ours, theirs = resized_and_cropped(pixels, interpolation)
-    assert abs(ours - theirs).max() <= 1
-
-
-@pytest.mark.parametrize(("width", "height"), [(400, 300), (640, 427), (297, 320), (333, 1000)])
-def test_of_sides_that_torchvision_rounds_it_sees_them_less_than_a_pixel_aside(width, height):
-    """torchvision scales the longer side to whole pixels and cuts between pixels; here the centre is exact."""
-    row, column = np.indices((height, width)) * 256 / min(width, height)  # in pixels of the result
-    waves = 128 + 100 * np.stack([np.sin(row / 30), np.sin(column / 30), np.sin((row + column) / 30)], 2)
-    ours, theirs = resized_and_cropped(waves.round().astype(np.uint8), "bilinear")
-    steepest = 100 / 30  # levels a pixel; along both axes for the third
-    assert abs(ours[:2] - theirs[:2]).max() <= steepest + 1
 
 
 def test_shrinking_averages_and_does_not_skip_pixels():

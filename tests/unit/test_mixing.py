@@ -1,6 +1,6 @@
 """MixUp and CutMix: what the labels say is what the images show."""
 
-from classifier.data.mixing import cutmix, mixup
+from classifier.data.augment.mixing import cutmix, mixup
 
 import pytest
 import torch

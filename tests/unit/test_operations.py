@@ -1,7 +1,7 @@
 """Each batched operation, with another parameter for each image, against torchvision's on one image."""
 
-from classifier.data import operations
-from classifier.data.autoaugment import apply
+from classifier.data.augment import operations
+from classifier.data.augment.autoaugment import apply
 
 import numpy as np
 import pytest

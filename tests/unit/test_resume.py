@@ -197,10 +197,10 @@ def test_state_keeps_every_optimizer_value_and_its_memory_layout(tmp_path):
     for optimizer in optimizers:
         model(torch.rand(2, 3, 5, 5)).sum().backward()
         optimizer.step()
-    save_state(tmp_path / "s", model, optimizers, {"w": torch.ones(2)}, {"epoch": 3, "loss": 0.1})
+    save_state(tmp_path / "s", {"model": model}, optimizers, {"w": torch.ones(2)}, {"epoch": 3, "loss": 0.1})
 
     restored, again = make()
-    weights, values = load_state(tmp_path / "s", restored, again)
+    weights, values = load_state(tmp_path / "s", {"model": restored}, again)
     assert values == {"epoch": 3, "loss": 0.1}
     assert weights["w"].tolist() == [1, 1]
     for before, after in zip(optimizers, again, strict=True):

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,7 +17,7 @@ from classifier.network.checkpoint import load_checkpoint
 from classifier.network.network import Network, Normalize
 from classifier.network.preprocessing import Preprocessing
 from classifier.paths import CHECKPOINT
-from classifier.reproducibility import autocast_dtype, select_device, step_seed
+from classifier.reproducibility import autocast_dtype, describe_environment, select_device, step_seed
 from classifier.tracking.tracker import Tracker
 from classifier.training.criterion import Criterion, weigh_classes
 
@@ -274,8 +275,12 @@ def test_the_weights_of_the_best_or_of_the_last_epoch_are_kept(monkeypatch, tmp_
         return 0.1, 1.0, 0.5
 
     trainer = SimpleNamespace(
-        network=SimpleNamespace(module=model),
+        judged=SimpleNamespace(module=model),
+        average=None,
         params=SimpleNamespace(epochs=3, keep=keep),
+        modules=lambda: {"model": model},
+        steps=lambda data: 1,
+        work=lambda *_: 0.0,
         train_one_epoch=train_one_epoch,
         optimizers=[],
         scaler=torch.amp.GradScaler("cpu", enabled=False),
@@ -366,3 +371,12 @@ def test_views_are_the_image_its_mirror_image_and_both_shifted_by_a_pixel():
     assert torch.equal(views[1], image.flip(-1))
     assert torch.equal(views[2][..., 1:, 1:], image[..., :-1, :-1])
     assert torch.equal(views[4][..., :-1, :-1], image[..., 1:, 1:])
+
+
+def test_the_version_of_timm_is_recorded_with_its_networks_alone():
+    names = ("timm/resnet18", "resnet18", "airbench")
+    timms, torchvisions, own = (describe_environment(torch.device("cpu"), torch.float32, name) for name in names)
+    assert timms == own | {"timm": version("timm")}
+    assert torchvisions == own
+    assert "timm" not in own
+    assert own["torchvision"] == version("torchvision")

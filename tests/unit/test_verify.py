@@ -34,6 +34,25 @@ def verdicts(changes: dict[str, str], workspace: dict[str, str | None] | None = 
     return {row.output: row.verdict for row in rows if row.verdict != "same"}, verify.conclude(rows)
 
 
+def test_a_file_of_weights_is_linked_into_the_copy_unless_it_lies_elsewhere(workspace, params):
+    digest = "0" * 64
+    for path, linked in (("ignored/w.pth", True), ("absent.pth", False), ("../w.pth", False), (workspace / "w", False)):
+        changes = {"train.pretrained": f"{path}@sha256:{digest}", "train.optimizer": "sgd"}
+        (workspace / "params.yaml").write_text(params(changes))
+        if path != "absent.pth":
+            (workspace / path).parent.mkdir(exist_ok=True)
+            (workspace / path).write_text("weights")
+        target = workspace / "copies" / str(linked)
+        target.mkdir(parents=True, exist_ok=True)
+        before = set(workspace.rglob("*"))
+        verify.link_weights(target)
+        new = set(workspace.rglob("*")) - before
+        assert (target / path in new) == linked
+        assert bool(new) == linked
+        if linked:
+            assert (target / path).samefile(workspace / path)
+
+
 def test_equal_locks_are_the_same():
     found, sentence = verdicts({})
     assert found == {}

@@ -8,8 +8,8 @@ import inspect
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from classifier.data.operations import center_crop
-from classifier.data.transforms import TRANSFORMS
+from classifier.data.augment.operations import center_crop
+from classifier.data.augment.transforms import TRANSFORMS
 from classifier.errors import InputError, nearest
 
 import torch

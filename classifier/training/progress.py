@@ -1,0 +1,66 @@
+"""What one sees of a training while it runs: how long it will take, and how far it is."""
+
+import time
+
+from tqdm import tqdm
+
+EVERY = 30.0  # seconds between lines where no terminal shows a bar
+UNSTEADY = 2  # steps at the start, slower than the others
+MEASURED = (3, 1.0)  # steps and seconds, at least, from which to expect a duration
+
+
+class Progress:
+    """A bar on a terminal, else a line every half minute; and, once some steps are timed, the expected duration.
+
+    Args:
+        epochs: of the whole training.
+        steps: of an epoch.
+        images: that an epoch shows.
+        done: epochs that an earlier run of the same training has finished.
+        work: what the steps to come cost in all, validation included, in units of the first step's cost.
+    """
+
+    def __init__(self, epochs: int, steps: int, images: int, done: int, work: float):
+        self.epochs, self.steps, self.images, self.work = epochs, steps, images, work
+        self.epoch, self.shown, self.timed = done, 0, 0  # images of this epoch, steps since the clock was started
+        self.started = self.said = time.monotonic()
+        self.expected = work > 0
+        self.bar = tqdm(total=epochs * images, initial=done * images, unit=" images", unit_scale=True, disable=None)
+
+    def __enter__(self) -> "Progress":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.bar.close()
+
+    def write(self, line: str) -> None:
+        """Print a line, above the bar if there is one."""
+        self.bar.write(line)
+
+    def update(self, images: int) -> None:
+        """Hear that a step has shown so many images."""
+        self.bar.update(images)
+        self.shown += images
+        self.timed += 1
+        now = time.monotonic()
+        if self.timed == UNSTEADY:
+            self.started = now
+        elif self.expected and self.timed >= UNSTEADY + MEASURED[0] and now - self.started >= MEASURED[1]:
+            self.expected = False
+            seconds = (now - self.started) / (self.timed - UNSTEADY) * self.work
+            self.write(f"{self.epochs} epochs of {self.steps} steps: about {duration(seconds)}")
+        if self.bar.disable and now - self.said >= EVERY:
+            self.said = now
+            self.write(f"epoch {self.epoch + 1}/{self.epochs}: {self.shown / self.images:.0%} of its images")
+
+    def end_epoch(self) -> None:
+        """Hear that an epoch is over, with a line of its own."""
+        self.epoch, self.shown, self.said = self.epoch + 1, 0, time.monotonic()
+
+
+def duration(seconds: float) -> str:
+    """A duration in the unit in which one would say it."""
+    for unit, length in (("hours", 3600), ("minutes", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{max(1, round(seconds))} seconds"
