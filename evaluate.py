@@ -8,8 +8,6 @@ Writes metrics.json, predictions.csv (test split) and plots/*.csv, plots/*.png. 
     python evaluate.py
 """
 
-from typing import Any
-
 from classifier.reproducibility import keep_large_blocks
 
 keep_large_blocks()  # before torch allocates anything
@@ -20,8 +18,16 @@ from classifier.errors import InputError, run
 from classifier.files import atomic_write, write_json, write_table
 from classifier.network.checkpoint import require_same_classes
 from classifier.network.predictor import Predictor
-from classifier.paths import CHECKPOINT, CROSS_SECTION_PICTURE, METRICS, MISTAKES_PICTURE, PER_CLASS, RELIABILITY
-from classifier.results.metrics import per_class, reliability, summarize
+from classifier.paths import (
+    CHECKPOINT,
+    CONFUSION,
+    CROSS_SECTION_PICTURE,
+    METRICS,
+    MISTAKES_PICTURE,
+    PER_CLASS,
+    RELIABILITY,
+)
+from classifier.results.metrics import confusion, per_class, reliability, summarize
 from classifier.results.plots import image_grid
 from classifier.results.predictions import (
     IMAGE,
@@ -56,31 +62,29 @@ def main() -> None:
 
     mapped = {split: map_split(split, description) for split in ("val", "test")}
     probabilities = {split: predictor(images) for split, (images, _) in mapped.items() if len(images)}
-    metrics: dict[str, Any] = {
+    metrics = {
         split: summarize(found, mapped[split].labels, metadata.classes) for split, found in probabilities.items()
     }
-    for split, m in metrics.items():
-        worst = f"worst class {m['worst_class']} with recall {m['worst_recall']:.1%}"
-        print(f"{split}: accuracy {m['accuracy']:.2%}, {worst}")
     split = description.reported
-    if split == "val":
-        metrics["note"] = NOTE
-        print(f"note: {NO_TEST}")
-
     images, labels = mapped[split]
     predictions = make_predictions(probabilities[split], labels, metadata.classes, split)
     write_predictions(predictions)
     write_tables(probabilities[split], labels, metadata.classes)
     draw_grids(images, predictions, split)
-    write_json(METRICS, metrics)
+    write_json(METRICS, metrics | ({"note": NOTE} if split == "val" else {}))
     tracker.finish()
+    for name, m in metrics.items():  # last, below what W&B prints
+        worst = f"worst class {m['worst_class']} with recall {m['worst_recall']:.1%}"
+        print(f"{name}: accuracy {m['accuracy']:.2%}, {worst}")
+    if split == "val":
+        print(f"note: {NO_TEST}")
 
 
 def write_tables(probabilities: np.ndarray, labels: np.ndarray, classes: list[str]) -> None:
-    """The tables that `dvc plots` draws beside predictions.csv and the training history."""
+    """The tables that `dvc plots` draws beside the training history."""
     write_table(PER_CLASS, per_class(probabilities, labels, classes))
-    bins = reliability(probabilities, labels)
-    write_table(RELIABILITY, bins.assign(ideal=bins["confidence"]).round(5))
+    write_table(CONFUSION, confusion(probabilities, labels, classes))
+    write_table(RELIABILITY, reliability(probabilities, labels).round(5))
 
 
 def draw_grids(images: np.ndarray, predictions: pd.DataFrame, split: str) -> None:

@@ -7,13 +7,13 @@ Writes prepared/{train,val,test}.safetensors, prepared/dataset.json and prepared
 """
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from itertools import islice
 from typing import Any
 
-from classifier.config import PrepareParams, load_params
+from classifier.config import PrepareParams, Sections, load_params
 from classifier.data.images import decode
 from classifier.data.layouts import Dataset, Sample, open_dataset
 from classifier.data.prepared import SplitWriter
@@ -33,7 +33,7 @@ ArrayAugment = Callable[[np.ndarray], np.ndarray]
 
 
 def main() -> None:
-    params = load_params("prepare")
+    params = load_params("prepare", further=augment_problems)
     augment = build_array_augment(params)
     dataset = open_dataset(DATA)
     check_class_names(dataset.classes)
@@ -63,6 +63,16 @@ def main() -> None:
         | {"splits": splits, "excluded": excluded},
     )
     print(", ".join(f"{split}: {splits[split]['count']} images" for split in SPLITS))
+
+
+def augment_problems(sections: Sections) -> Iterable[str]:
+    """What is wrong with prepare.augment, a line for each problem."""
+    prepare = sections["prepare"]
+    if not prepare.get("augment") or "image_size" not in prepare:
+        return []
+    from classifier.data.augment import find_problems
+
+    return find_problems(prepare["augment"], prepare["image_size"], "prepare.augment", prepare["image_size"])
 
 
 def build_array_augment(params: PrepareParams) -> ArrayAugment | None:

@@ -43,6 +43,7 @@ from classifier.reproducibility import (
 from classifier.tracking.tracker import Tracker, start_run
 from classifier.training import features
 from classifier.training.calibration import fit_temperature
+from classifier.training.checks import training_problems
 from classifier.training.criterion import Criterion, weigh_classes
 from classifier.training.loop import Trainer, diverged, validate, validation_logits
 from classifier.training.progress import Progress
@@ -66,7 +67,7 @@ class Epoch(NamedTuple):
 
 
 def main() -> None:
-    params = load_params("train")
+    params = load_params("train", further=training_problems)
     description = load_description()
     augment = build_augment(params.augment, description.image_size, "train.augment", params.image_size)
     class_weights = weigh_classes(params.class_weights, description.splits["train"]["per_class"])
@@ -112,8 +113,8 @@ def main() -> None:
             pretrained=weights.origin() if weights else None,
         )
         save_checkpoint(CHECKPOINT, trained, metadata)
-        print(f"wrote {CHECKPOINT}: {which_epoch(history, params.keep)}")
         tracker.finish()
+        print(f"wrote {CHECKPOINT}: {which_epoch(history, params.keep)}")
         state.unlink(missing_ok=True)  # last, so that until then nothing is lost
 
 

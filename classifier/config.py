@@ -5,7 +5,7 @@ stands. All problems of the file are reported together, before any data is read.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -90,11 +90,17 @@ class EvaluateParams:
 STAGES = {"prepare": PrepareParams, "train": TrainParams, "evaluate": EvaluateParams}
 
 
-def load_params(stage: str, path: str | Path = PARAMS) -> Any:
+Sections = dict[str, dict[str, Any]]  # by their names, the values that are valid
+
+
+def load_params(
+    stage: str, path: str | Path = PARAMS, further: Callable[[Sections], Iterable[str]] = lambda sections: []
+) -> Any:
     """Read `path`, validate every section of it and return that of `stage`.
 
     All sections are validated whichever stage asks: a misspelt training parameter should stop
-    `dvc repro` before prepare.py works for minutes, not after.
+    `dvc repro` before prepare.py works for minutes, not after. `further` finds problems that are beyond this module,
+    which knows no networks, transforms and classes: these come in the same report.
 
     Raises:
         InputError: listing every unknown, missing, mistyped or out-of-range value.
@@ -110,7 +116,7 @@ def load_params(stage: str, path: str | Path = PARAMS) -> Any:
         raise InputError(f"{path} must hold the sections {', '.join(STAGES)}.")
 
     problems = [f"{name}: unknown section, {nearest(name, STAGES)}" for name in document.keys() - STAGES]
-    sections = {}
+    sections: Sections = {name: {} for name in STAGES}
     for name, schema in STAGES.items():
         section = document.get(name)
         if isinstance(section, dict):
@@ -120,6 +126,7 @@ def load_params(stage: str, path: str | Path = PARAMS) -> Any:
     if not problems:
         params = {name: schema(**sections[name]) for name, schema in STAGES.items()}
         problems = list(contradictions(params["prepare"], params["train"]))
+    problems += further(sections)
     if problems:
         raise InputError("\n  ".join([f"{path} has {len(problems)} problem(s):", *sorted(problems)]))
     return params[stage]

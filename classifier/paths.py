@@ -28,6 +28,7 @@ METRICS = Path("metrics.json")
 PREDICTIONS = Path("predictions.csv")
 COLUMNS = ("index", "path", "label", "prediction", "confidence")  # of it, before one for each class
 PER_CLASS = Path("plots/per_class.csv")
+CONFUSION = Path("plots/confusion.csv")
 RELIABILITY = Path("plots/reliability.csv")
 CROSS_SECTION_PICTURE = Path("plots/predictions.png")
 MISTAKES_PICTURE = Path("plots/mistakes.png")

@@ -49,6 +49,7 @@ def validate(section: dict, schema: type, name: str, problems: list[str]) -> dic
             continue
         if must and not must.holds(values[key]):
             problems.append(f"{name}.{key}: must be {must.text}, not {section[key]!r}")
+            del values[key]
     return values
 
 

@@ -53,10 +53,10 @@ def page(tab: Page) -> None:
 
 
 def plots(tab: Page) -> None:
-    tab.set_viewport_size({"width": 1050, "height": 1275})
+    tab.set_viewport_size({"width": 1050, "height": 1220})
     tab.goto(Path("dvc_plots/index.html").absolute().as_uri())
-    tab.locator("canvas, svg").first.wait_for()
-    time.sleep(3)  # for Vega to draw the rest
+    tab.wait_for_function("document.querySelectorAll('svg.marks').length == 6")
+    tab.evaluate("document.querySelector('#Recall_per_class').scrollIntoView()")
 
 
 PICTURES = {"export": export, "page": page, "plots": plots}

@@ -109,7 +109,8 @@ def to_markdown(report: dict[str, Any]) -> str:
         [name, ", ".join(g["changes"]) or "(the reference)", ", ".join(r["rev"] for r in g["runs"]), list_seeds(g)]
         for name, g in groups.items()
     ]
-    parts = [to_table(["group", "differs by", "runs", "seeds"], rows)]
+    parts = [say_first(groups, comparison) for comparison in report["comparisons"] if comparison["predictions"]]
+    parts.append(to_table(["group", "differs by", "runs", "seeds"], rows))
     if not report["comparisons"]:
         parts += metric_tables(report["groups"], None)
         parts.append("There is one group only, and nothing to compare it with.")
@@ -118,11 +119,15 @@ def to_markdown(report: dict[str, Any]) -> str:
         parts.append(f"## {comparison['group']} against {comparison['against']}: {', '.join(pair[1]['changes'])}")
         parts.append(METHODS[comparison["method"]].format(**comparison))
         parts += metric_tables(pair, comparison)
-        if comparison["predictions"]:
-            parts.append(describe_predictions(comparison["predictions"], comparison["against"], comparison["group"]))
     parts.append(CAUTION)
     parts += [f"Note: {note}" for note in report["notes"]]
     return "\n\n".join(parts)
+
+
+def say_first(groups: dict[str, dict], comparison: dict) -> str:
+    """What two single runs can tell, whose other numbers have no intervals: whose answers are better."""
+    names = (groups[comparison[side]]["runs"][0]["rev"] for side in ("against", "group"))
+    return describe_predictions(comparison["predictions"], *names)
 
 
 def metric_tables(groups: list[dict], comparison: dict | None) -> list[str]:

@@ -87,6 +87,7 @@ def main() -> None:
     }
     said = summary(answers, split) | {"What it cannot do": what_it_cannot_do(metadata.classes)}
     page = fill_page(arguments.title, data, said, notes(metadata, answers, chosen, split))
+    print("packing the model and what runs it in a browser", flush=True)
     parts = {"onnx": to_onnx(network, metadata.model), **runtime}
     with atomic_write(arguments.out) as file:
         file.write(embed(page, parts).encode())

@@ -89,7 +89,8 @@ def read_base(commit: str) -> tuple[Run | None, list[str]]:
     try:
         base = read_run(commit)
     except InputError as error:
-        return None, [f"No metrics are compared, as is right for a first result: {error}"]
+        reason = str(error).split(": run ")[0].rstrip(".")  # nothing need be done there
+        return None, [f"No metrics are compared, as is right for a first result: {reason}."]
     stale = f"Beware: metrics.json of {commit} is older than its parameters, or than what it was made from."
     return base, [stale] if base.stale else []
 
@@ -113,7 +114,8 @@ def check_metrics(base: Run | None, change: Run, metrics: list[str], margin: flo
             yield f"{name} is to decide, but nothing was held back for a test: decide by a metric of val."
             continue
         if name not in change.metrics:
-            raise InputError(f"metrics.json has no number {name!r}, {nearest(name, change.metrics)}")
+            usable = [known for known in change.metrics if is_better(known, "higher") is not None]
+            raise InputError(f"metrics.json has no number {name!r}, {nearest(name, usable)}")
         if (rising_is_good := is_better(name, "higher")) is None:
             raise InputError(f"Nobody knows whether {name} should rise or fall: choose other metrics.")
         if base and name not in base.metrics:
@@ -123,7 +125,10 @@ def check_metrics(base: Run | None, change: Run, metrics: list[str], margin: flo
             loss = round(old - new if rising_is_good else new - old, 6)
             if not loss <= margin:  # nor is NaN good enough
                 verb = "fell" if rising_is_good else "rose"
-                yield f"{name} {verb} by {loss:.4f}, from {old:.4f} to {new:.4f}: more than the margin of {margin:g}."
+                yield (
+                    f"{name} {verb} by {loss:.4f}, from {old:.4f} to {new:.4f}: more than the margin of {margin:g}. "
+                    "Try something else, or, where other seeds move it as much (scripts/compare.py), widen --margin."
+                )
 
 
 if __name__ == "__main__":

@@ -18,22 +18,40 @@ PAGE = """<!DOCTYPE html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
 <title>DVC plots</title>
 {refresh_tag}
 <style>
-  body { font-family: system-ui, sans-serif; margin: 2rem; color: #222; }
-  p { margin: 1.5rem 0 0.25rem; font-weight: 600; }
-  img { max-width: 100%; }
-  /* Pictures: the revisions beside each other where there is room, instead of a box to scroll in. */
-  [id$="_png"] { display: flex; flex-wrap: wrap; gap: 0 1.5rem; white-space: normal !important; }
+  body { font-family: system-ui, sans-serif; margin: 1rem auto; padding: 0 1rem; max-width: 66rem; color: #222; }
+  h2, p { font-size: 1rem; font-weight: 600; margin: 2rem 0 0.5rem; }
+  .chart { width: 100%; }
+  .chart details { opacity: 0.3; }
+  /* Pictures: as wide as the page, instead of in a box to scroll in; on phones, no smaller than one can read. */
   [id$="_png"], [id$="_png"] > div { border: 0 !important; margin: 0 !important; text-align: left !important; }
-  [id$="_png"] > p { width: 100%; }
-  [id$="_png"] > div { flex: 1 1 30rem; max-width: 66rem; }
+  [id$="_png"] > div { display: block !important; overflow-x: auto; white-space: normal !important; }
+  [id$="_png"] img { width: 100%; min-width: 45rem; max-width: 66rem; }
 </style>
 <script>
 (() => {
 SCRIPT
 })();
+// Every chart as wide as the page, its title as text that wraps, and names cut shorter where there is little room.
+window.vegaEmbed = ((embed) => (place, spec) => {
+  const [title, chart] = ["h2", "div"].map((tag) => document.createElement(tag));
+  chart.className = "chart";
+  document.querySelector(place).append(title, chart);
+  if (typeof spec.width === "number") {
+    title.textContent = spec.title?.text ?? "";
+    Object.assign(spec, {title: undefined, width: "container", autosize: {type: "fit-x", contains: "padding"}});
+    const y = spec.encoding?.y;
+    if (chart.clientWidth < 600 && spec.config?.axis) spec.config.axis.labelLimit = 90;
+    if (new Set(spec.data.values.map((row) => row[y?.field])).size > spec.usermeta?.numbersUpTo) {
+      spec.height = {step: 11, for: "position"};
+      spec.config.axis.labelFontSize = 9;
+    }
+  }
+  return embed(chart, spec, {renderer: "svg"});
+})(window.vegaEmbed);
 </script>
 </head>
 <body>

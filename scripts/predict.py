@@ -20,6 +20,7 @@ DEVICE=cpu, cuda or mps says where to compute.
 
 import argparse
 import json
+import re
 import signal
 import sys
 from collections.abc import Iterable, Iterator
@@ -78,8 +79,13 @@ def find_images(given: list[Path]) -> list[Path]:
     """The files given, and in the place of a folder all images below it, in a fixed order, without hidden ones.
 
     Raises:
-        InputError: naming what does not exist, or a folder without images.
+        InputError: naming what does not exist, an address on the web, or a folder without images.
     """
+    if addresses := [str(path).replace(":/", "://", 1) for path in given if re.match(r"\w+:/", str(path))]:
+        raise InputError(
+            f"{', '.join(addresses)}: this reads no addresses, only files and folders of images on this machine. "
+            f"Download first: curl -LO '{addresses[0]}'"
+        )
     if missing := [str(path) for path in given if not path.exists()]:
         raise InputError(f"not found: {', '.join(missing)}.")
     known, paths = endings(), []

@@ -28,6 +28,7 @@ def build_network(name: str, num_classes: int, preprocessing: Preprocessing) -> 
     Raises:
         InputError: if there is no such network or it does not take images of that size.
     """
+    require_known(name)
     try:
         if name in WIDTHS:
             network: Network = AirbenchNetwork(AirbenchNet(num_classes, WIDTHS[name]), preprocessing)
@@ -40,6 +41,27 @@ def build_network(name: str, num_classes: int, preprocessing: Preprocessing) -> 
         raise _size_error(name, preprocessing.crop, error) from None
     require_size(network.module, name, preprocessing.crop)
     return network
+
+
+def require_known(name: str) -> None:
+    """Refuse names that build_network() does not know.
+
+    Raises:
+        InputError: with the nearest known name.
+    """
+    if name in WIDTHS:
+        return
+    if name.startswith(TIMM):
+        import timm  # slow to import, and the other networks do without
+
+        if not timm.is_model(name.removeprefix(TIMM)):
+            known = [TIMM + known for known in timm.list_models()]
+            raise InputError(f"train.model: no network is called {name!r}, {nearest(name, known)}")
+        return
+    from torchvision import models  # likewise
+
+    if name not in (known := models.list_models(module=models)):
+        raise InputError(f"train.model: no network is called {name!r}, {nearest(name, [*WIDTHS, *known])}")
 
 
 def require_size(model: nn.Module, name: str, image_size: int) -> None:
@@ -66,9 +88,6 @@ def _size_error(name: str, image_size: int, error: Exception) -> InputError:
 def _torchvision_module(name: str, num_classes: int, image_size: int) -> nn.Module:
     from torchvision import models  # slow to import, and the networks above do without
 
-    known = models.list_models(module=models)
-    if name not in known:
-        raise InputError(f"train.model: no network is called {name!r}, {nearest(name, [*WIDTHS, *known])}")
     arguments: dict[str, bool | int] = {}
     if name in ("googlenet", "inception_v3"):
         arguments = {"aux_logits": False, "init_weights": True}
@@ -86,9 +105,6 @@ def _timm_network(name: str, num_classes: int, preprocessing: Preprocessing) -> 
     import timm  # slow to import, and the other networks do without
 
     architecture = name.removeprefix(TIMM)
-    if not timm.is_model(architecture):
-        known = [TIMM + known for known in timm.list_models()]
-        raise InputError(f"train.model: no network is called {name!r}, {nearest(name, known)}")
     description = timm.get_pretrained_cfg(architecture, allow_unregistered=True)
     fixed = description is not None and description.fixed_input_size
     arguments: dict[str, Any] = {"img_size": preprocessing.crop} if fixed else {}

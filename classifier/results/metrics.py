@@ -2,9 +2,12 @@
 
 from typing import Any
 
+from classifier.results.intervals import wilson
+from classifier.results.order import reading_order
+
 import numpy as np
 import pandas as pd
-from sklearn.metrics import accuracy_score, log_loss, precision_recall_fscore_support, recall_score
+from sklearn.metrics import accuracy_score, confusion_matrix, log_loss, precision_recall_fscore_support, recall_score
 
 CALIBRATION_BINS = 15  # equal-width, as in Guo et al., arXiv 1706.04599
 
@@ -40,21 +43,43 @@ def summarize(probabilities: np.ndarray, labels: np.ndarray, classes: list[str])
 
 
 def per_class(probabilities: np.ndarray, labels: np.ndarray, classes: list[str]) -> pd.DataFrame:
-    """A row per class: class, recall, precision, f1 and images."""
+    """A row per class, in reading order: class, recall and its 95 % interval, precision, f1 and images."""
+    predictions = probabilities.argmax(1)
     precision, recall, f1, support = precision_recall_fscore_support(
-        labels, probabilities.argmax(1), labels=np.arange(len(classes)), zero_division=0
+        labels, predictions, labels=np.arange(len(classes)), zero_division=0
     )
-    table = pd.DataFrame({"class": classes, "recall": recall, "precision": precision, "f1": f1, "images": support})
+    low, high = wilson(np.bincount(labels[labels == predictions], minlength=len(classes)), support)
+    table = pd.DataFrame({"class": classes, "recall": recall, "recall_low": low, "recall_high": high})
+    table = table.assign(precision=precision, f1=f1, images=support).round(5)
+    return table.iloc[reading_order(classes)].reset_index(drop=True)
+
+
+def confusion(probabilities: np.ndarray, labels: np.ndarray, classes: list[str]) -> pd.DataFrame:
+    """label, prediction, images and their share of the label's images: the confusion matrix without its empty cells.
+
+    The diagonal comes first, whole, so that both columns name the classes in reading order.
+    """
+    order = np.array(reading_order(classes))
+    names, matrix = np.array(classes)[order], confusion_matrix(labels, probabilities.argmax(1), labels=order)
+    diagonal = np.arange(len(classes))
+    wrong, taken_for = np.nonzero(matrix - np.diag(np.diag(matrix)))
+    rows, columns = np.append(diagonal, wrong), np.append(diagonal, taken_for)
+    images = matrix[rows, columns]
+    share = images / np.maximum(matrix.sum(1), 1)[rows]
+    table = pd.DataFrame({"label": names[rows], "prediction": names[columns], "images": images, "share": share})
     return table.round(5)
 
 
 def reliability(probabilities: np.ndarray, labels: np.ndarray) -> pd.DataFrame:
-    """A row per bin of confidence that has images: mean confidence, accuracy and count."""
+    """A row per bin of confidence that has images: bin, mean confidence, accuracy and its 95 % interval, and count."""
     confidence = probabilities.max(1)
     correct = probabilities.argmax(1) == labels
     bins = np.minimum((confidence * CALIBRATION_BINS).astype(int), CALIBRATION_BINS - 1)
-    table = pd.DataFrame({"bin": bins, "confidence": confidence, "accuracy": correct, "count": 1})
-    return table.groupby("bin").agg({"confidence": "mean", "accuracy": "mean", "count": "sum"}).reset_index(drop=True)
+    table = pd.DataFrame({"bin": bins, "confidence": confidence, "accuracy": correct, "right": correct, "count": 1})
+    found = table.groupby("bin").agg({"confidence": "mean", "accuracy": "mean", "right": "sum", "count": "sum"})
+    low, high = wilson(found["right"], found["count"])
+    found = found.assign(accuracy_low=low, accuracy_high=high).drop(columns="right").reset_index()
+    return found.assign(bin=[f"{i / CALIBRATION_BINS:.0%}–{(i + 1) / CALIBRATION_BINS:.0%}" for i in found["bin"]])
 
 
 def _round(value: float) -> float:

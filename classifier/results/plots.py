@@ -10,6 +10,7 @@ matplotlib.rcdefaults()  # a matplotlibrc of the user's would change the picture
 matplotlib.use("agg")
 from matplotlib import pyplot as plt
 
+LONGEST = 12  # characters of a class name that fit above an image, with a confidence beside them
 RIGHT, WRONG = "#0b5394", "#b45f06"  # blue and orange stay apart for every kind of colour vision
 
 
@@ -42,9 +43,9 @@ def image_grid(
     ):
         axis.imshow(image.transpose(1, 2, 0), interpolation="nearest")
         right = truth == prediction
-        text = f"{prediction} {confidence:.0%}"
+        text = f"{_short(prediction)} {confidence:.0%}"
         axis.set_title(
-            text if right else f"{text}\nis {truth}",
+            text if right else f"{text}\nis {_short(truth)}",
             fontsize=9,
             color=RIGHT if right else WRONG,
             pad=3,
@@ -55,3 +56,7 @@ def image_grid(
     figure.savefig(buffer, format="png", metadata={"Software": None})  # no version in the bytes
     plt.close(figure)
     return buffer.getvalue()
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= LONGEST else name[: LONGEST - 1].rstrip() + "…"

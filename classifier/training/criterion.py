@@ -52,13 +52,13 @@ def weigh_classes(setting: Mapping[str, float] | Literal["balanced"], per_class:
         per_class: the number of training images of every class, in the order of the logits.
 
     Raises:
-        InputError: if `setting` names a class that the dataset does not have.
+        InputError: with a line for each class in `setting` that the dataset does not have.
     """
     if setting == "balanced":
         setting = {name: 1 / count for name, count in per_class.items()}
-    for name in setting:
-        if name not in per_class:
-            raise InputError(f"train.class_weights: the dataset has no class {name!r}, {nearest(name, per_class)}")
+    if unknown := [name for name in setting if name not in per_class]:
+        lines = (f"train.class_weights: the dataset has no class {n!r}, {nearest(n, per_class)}" for n in unknown)
+        raise InputError("\n".join(lines))
     weights = torch.tensor([setting.get(name, 1.0) for name in per_class], dtype=torch.float64)
     counts = torch.tensor(list(per_class.values()))
     return (weights * counts.sum() / (weights * counts).sum()).float()

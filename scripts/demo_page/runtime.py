@@ -38,6 +38,7 @@ def download_runtime(archive: Path) -> None:
     npm = shutil.which("npm")
     if not npm:
         raise InputError(f"npm not found, which fetches {RUNTIME}: install Node.js, or export on another machine.")
+    print(f"fetching {RUNTIME} with npm, which may take up to {TIMEOUT} s; only the first time", flush=True)
     archive.parent.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=archive.parent) as folder:
         command = [npm, "pack", RUNTIME, "--pack-destination", folder, "--fetch-retries=0", "--loglevel=error"]

@@ -265,6 +265,13 @@ def test_predictions_are_compared_only_between_single_runs(revisions, capsys):
     assert "McNemar" not in capsys.readouterr().out
 
 
+def test_single_runs_begin_with_the_one_thing_they_can_tell(revisions, capsys):
+    revisions(make_run("old"), make_run("new", lr=0.2), revs=["old", "new"])
+    first = capsys.readouterr().out.split("\n\n")[0]
+    assert first.startswith("No difference shown: of ")
+    assert "by old only and" in first and "by new only (McNemar's exact test: p = 1)" in first
+
+
 def test_predictions_for_other_images_are_not_compared(revisions, capsys, monkeypatch):
     monkeypatch.setattr(
         "classifier.runs.report.read_predictions", lambda rev: predictions([0], {"a": 10, "b": 11}[rev])

@@ -5,12 +5,14 @@ import hashlib
 import json
 from pathlib import Path
 
+import train
 from classifier.config import STAGES
+from classifier.results.metrics import confusion, per_class, reliability
 from tests.conftest import ROOT
 
+import numpy as np
 import pytest
 import yaml
-from dvc_render.vega_templates import NormalizedConfusionTemplate, Template
 from torchvision import datasets
 
 # Imported by stages, but no dependency: it only tells W&B what they do. tests/faults/test_wandb.py compares the bytes.
@@ -99,10 +101,16 @@ def test_data_dvc_names_the_files_that_torchvision_publishes():
     assert pinned["md5"] == f"{digest}.dir"
 
 
-def test_the_rows_of_the_confusion_matrix_are_true_classes_and_add_up_to_one():
-    plots = yaml.safe_load((ROOT / "dvc.yaml").read_text())["plots"]
-    (plot,) = (plot["Confusion matrix"] for plot in plots if "Confusion matrix" in plot)
-    assert plot["template"] == NormalizedConfusionTemplate.DEFAULT_NAME
-    assert plot["y"] == {"predictions.csv": "label"}
-    steps = NormalizedConfusionTemplate.DEFAULT_CONTENT["spec"]["transform"]
-    assert [step["groupby"] for step in steps if "joinaggregate" in step] == [[Template.anchor("y")]]
+def test_plots_name_templates_of_the_project_and_columns_that_exist():
+    plots = [next(iter(plot.values())) for plot in yaml.safe_load((ROOT / "dvc.yaml").read_text())["plots"][:-2]]
+    answers = np.array([[0.9, 0.1], [0.4, 0.6]]), np.array([0, 1])
+    columns = {
+        "plots/history.csv": list(train.Epoch._fields),
+        "plots/per_class.csv": list(per_class(*answers, ["cat", "dog"])),
+        "plots/confusion.csv": list(confusion(*answers, ["cat", "dog"])),
+        "plots/reliability.csv": list(reliability(*answers)),
+    }
+    for plot in plots:
+        assert (ROOT / ".dvc" / "plots" / f"{plot['template']}.json").exists()
+        ((file, drawn),) = plot["y"].items()
+        assert {plot["x"], *([drawn] if isinstance(drawn, str) else drawn)} <= set(columns[file])

@@ -23,6 +23,7 @@ from PIL import Image
 CLASSES = ["cat", "dog", "frog"]
 OUTPUTS = [
     "metrics.json",
+    "plots/confusion.csv",
     "plots/mistakes.png",
     "plots/per_class.csv",
     "plots/predictions.png",

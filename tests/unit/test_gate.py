@@ -34,7 +34,8 @@ def test_a_metric_may_rise_and_may_fall_by_the_margin(now):
 
 def test_a_metric_that_falls_by_more_is_a_finding():
     assert findings(make_run(accuracy=0.9), make_run(accuracy=0.88)) == [
-        "val.accuracy fell by 0.0200, from 0.9000 to 0.8800: more than the margin of 0.01."
+        "val.accuracy fell by 0.0200, from 0.9000 to 0.8800: more than the margin of 0.01. Try something else, or, "
+        "where other seeds move it as much (scripts/compare.py), widen --margin."
     ]
     assert findings(make_run(accuracy=0.9), make_run(accuracy=0.88), margin=0.02) == []
 
@@ -42,6 +43,20 @@ def test_a_metric_that_falls_by_more_is_a_finding():
 def test_without_a_margin_the_smallest_loss_is_a_finding():
     assert findings(make_run(accuracy=0.9), make_run(accuracy=0.9), margin=0) == []
     assert len(findings(make_run(accuracy=0.9), make_run(accuracy=0.89999), margin=0)) == 1
+
+
+def test_no_metric_is_proposed_that_would_be_refused():
+    with pytest.raises(InputError, match=r"no number 'val\.accuracies', did you mean 'val\.accuracy'\?"):
+        findings(None, make_run(accuracy=0.9, accuracie=0.9), ["val.accuracies"])
+
+
+def test_a_first_result_is_not_told_to_run_anything(monkeypatch):
+    def refuse(rev):
+        raise InputError(f"{rev} has no metrics.json: run `dvc repro` there and commit its results.")
+
+    monkeypatch.setattr(gate, "read_run", refuse)
+    said = "No metrics are compared, as is right for a first result: 1a2b3c has no metrics.json."
+    assert gate.read_base("1a2b3c") == (None, [said])
 
 
 def test_a_loss_must_not_rise():

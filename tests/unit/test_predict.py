@@ -272,3 +272,8 @@ def test_a_reader_that_goes_away_ends_it_quietly(trained):
         log = process.stderr.read()
     assert process.returncode == -signal.SIGPIPE
     assert "Traceback" not in log
+
+
+def test_an_address_is_answered_with_what_can_be_read(ask):
+    with pytest.raises(InputError, match=r"^https://example\.org/cat\.jpg: this reads no addresses, only files and"):
+        ask("https://example.org/cat.jpg")

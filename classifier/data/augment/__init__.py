@@ -5,7 +5,7 @@ mappings without regard to order, so order must not change a result.
 """
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from classifier.data.augment.operations import center_crop
@@ -31,35 +31,43 @@ def build_augment(
             centre of the results is taken, as validation takes it.
 
     Raises:
-        InputError: for an unknown transform or argument, a value that does not work, or another size at the end.
+        InputError: with a line for each unknown transform or argument, value that does not work, other size at the end.
     """
     out_size = image_size if out_size is None else out_size
-    for name, arguments in transforms.items():
-        if name not in TRANSFORMS:
-            raise InputError(f"{where}.{name}: no such transform, {nearest(name, TRANSFORMS)}")
-        known = list(inspect.signature(TRANSFORMS[name]).parameters)[2:]
-        for argument in arguments:
-            if argument not in known:
-                raise InputError(f"{where}.{name}.{argument}: no such argument, {nearest(argument, known)}")
+    if problems := list(find_problems(transforms, image_size, where, out_size)):
+        raise InputError("\n".join(problems))
     chosen = [(name, transforms[name]) for name in TRANSFORMS if name in transforms]
-    probe, resizing = torch.zeros(2, 3, image_size, image_size), None
-    for name, arguments in chosen:
-        before = probe.shape
-        try:
-            probe = TRANSFORMS[name](probe, Generator().manual_seed(0), **arguments)
-        except (TypeError, ValueError, IndexError, RuntimeError) as error:
-            raise InputError(f"{where}.{name}: {dict(arguments)} does not work: {error}") from None
-        resizing = name if probe.shape != before else resizing
-    size = probe.shape[-1]
-    if resizing and size != out_size:
-        raise InputError(
-            f"{where}.{resizing}: makes images of {size} pixels, but they must "
-            + (f"stay at {out_size}." if out_size == image_size else f"end at {out_size}: set its size to {out_size}.")
-        )
 
     def augment(images: Tensor, generator: Generator) -> Tensor:
         for name, arguments in chosen:
             images = TRANSFORMS[name](images, generator, **arguments)
-        return images if size == out_size else center_crop(images, out_size)
+        return images if images.shape[-1] == out_size else center_crop(images, out_size)
 
     return augment
+
+
+def find_problems(
+    transforms: Mapping[str, Mapping[str, Any]], image_size: int, where: str, out_size: int
+) -> Iterator[str]:
+    """All that build_augment() refuses, a line each; values are tried out on images of `image_size` pixels."""
+    sound = []
+    for name, arguments in transforms.items():
+        if name not in TRANSFORMS:
+            yield f"{where}.{name}: no such transform, {nearest(name, TRANSFORMS)}"
+            continue
+        known = list(inspect.signature(TRANSFORMS[name]).parameters)[2:]
+        unknown = [argument for argument in arguments if argument not in known]
+        yield from (f"{where}.{name}.{argument}: no such argument, {nearest(argument, known)}" for argument in unknown)
+        sound += [] if unknown else [name]
+    probe, resizing = torch.zeros(2, 3, image_size, image_size), None
+    for name in filter(sound.__contains__, TRANSFORMS):
+        before = probe.shape
+        try:
+            probe = TRANSFORMS[name](probe, Generator().manual_seed(0), **transforms[name])
+        except (TypeError, ValueError, IndexError, RuntimeError) as error:
+            yield f"{where}.{name}: {dict(transforms[name])} does not work: {' '.join(str(error).split())}"
+            continue
+        resizing = name if probe.shape != before else resizing
+    if resizing and (size := probe.shape[-1]) != out_size:
+        remedy = f"stay at {out_size}." if out_size == image_size else f"end at {out_size}: set its size to {out_size}."
+        yield f"{where}.{resizing}: makes images of {size} pixels, but they must {remedy}"
