@@ -24,7 +24,7 @@ keep_large_blocks()  # before torch allocates anything
 
 from classifier.config import TrainParams, load_params
 from classifier.data.augment import build_augment
-from classifier.data.loader import Source, open_source
+from classifier.data.loader import Source, open_source, sample
 from classifier.data.prepared import Description, load_description
 from classifier.errors import run
 from classifier.files import sha256, write_csv
@@ -134,12 +134,6 @@ def make_network(params: TrainParams, description: Description, weights: Pretrai
         count = take_over(network, weights)
         print(f"weights: {params.model} from {weights.source}, {count} tensors; the head is new")
     return network
-
-
-def sample(data: Source, count: int) -> Tensor:
-    """`count` random images of a split, or all if it has fewer, from torch's global generator: uint8 [n, 3, H, W]."""
-    (images,) = data.batches([torch.randperm(len(data.labels))[:count].to(data.labels.device)])
-    return images
 
 
 def train_and_validate(

@@ -15,7 +15,7 @@ from classifier.paths import WEIGHTS
 
 
 def main() -> None:
-    params = load_params("train")
+    params, size = load_params("train"), load_params("prepare").image_size
     if params.pretrained == "none":
         write_weights(None)
         return
@@ -24,6 +24,8 @@ def main() -> None:
     weights = fetch(params.model, params.pretrained)
     write_weights(weights)
     print(f"wrote {WEIGHTS}: {weights.model} from {weights.source}, licence: {weights.licence or 'not stated'}")
+    if made_for := weights.preprocessing:
+        print(f"made for the centre {made_for.crop} of {made_for.size} pixels; you take {params.image_size} of {size}")
 
 
 if __name__ == "__main__":

@@ -48,3 +48,9 @@ def open_source(split: str, description: Description, device: torch.device) -> S
     """
     mapped = map_split(split, description)
     return ResidentSource(*(torch.from_numpy(np.array(array)).to(device) for array in mapped))
+
+
+def sample(data: Source, count: int) -> Tensor:
+    """`count` random images of a split, or all if it has fewer, from torch's global generator: uint8 [n, 3, H, W]."""
+    (images,) = data.batches([torch.randperm(len(data.labels))[:count].to(data.labels.device)])
+    return images

@@ -92,8 +92,9 @@ def describe_predictions(found: dict[str, Any], reference: str, other: str) -> s
     outcome = {"higher": f"{other} is right more often", "lower": f"{other} is right less often"}
     verdict = outcome.get(found["verdict"], found["verdict"])
     return (
-        f"{verdict[0].upper()}{verdict[1:]}: of {found['images']} {IMAGE[found['split']]}s, {found['only_reference']} are "
-        f"classified correctly by {reference} only and {found['only_other']} by {other} only (McNemar's exact test: "
+        f"{verdict[0].upper()}{verdict[1:]}: of {found['images']} {IMAGE[found['split']]}s, "
+        f"{found['only_reference']} are classified correctly by {reference} only and {found['only_other']} by "
+        f"{other} only (McNemar's exact test: "
         f"p = {found['p']:.2g}). That is about these two models: "
         "whether the change or the seed made the difference, only several seeds can tell."
     )

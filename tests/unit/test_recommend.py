@@ -22,11 +22,6 @@ LAPTOP, SERVER, GPU = Machine("cpu", "AVX2", 2), Machine("cpu", "AVX512", 64), M
 @pytest.fixture(autouse=True)
 def recipes(workspace):
     shutil.copytree(ROOT / "recipes", "recipes")
-    if not Path("recipes/photos.yaml").exists():
-        text = Path("recipes/photos-frozen.yaml").read_text().replace("freeze: backbone", "freeze: none")
-        Path("recipes/photos.yaml").write_text(
-            text.replace("augment: {}  ", "augment: {RandomResizedCrop: {size: 224}}  ")
-        )
 
 
 def described(train, val=None, test=None, sides=(240, 320), grey=0.0) -> Survey:
