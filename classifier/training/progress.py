@@ -25,6 +25,7 @@ class Progress:
         self.epoch, self.shown, self.timed = done, 0, 0  # images of this epoch, steps since the clock was started
         self.started = self.said = time.monotonic()
         self.expected = work > 0
+        self.left = count(epochs - done, "more epoch" if done else "epoch")
         self.bar = tqdm(total=epochs * images, initial=done * images, unit=" images", unit_scale=True, disable=None)
 
     def __enter__(self) -> "Progress":
@@ -48,7 +49,7 @@ class Progress:
         elif self.expected and self.timed >= UNSTEADY + MEASURED[0] and now - self.started >= MEASURED[1]:
             self.expected = False
             seconds = (now - self.started) / (self.timed - UNSTEADY) * self.work
-            self.write(f"{self.epochs} epochs of {self.steps} steps: about {duration(seconds)}")
+            self.write(f"{self.left} of {count(self.steps, 'step')}: about {duration(seconds)}")
         if self.bar.disable and now - self.said >= EVERY:
             self.said = now
             self.write(f"epoch {self.epoch + 1}/{self.epochs}: {self.shown / self.images:.0%} of its images")
@@ -60,7 +61,11 @@ class Progress:
 
 def duration(seconds: float) -> str:
     """A duration in the unit in which one would say it."""
-    for unit, length in (("hours", 3600), ("minutes", 60)):
+    for unit, length in (("hour", 3600), ("minute", 60)):
         if seconds >= 2 * length:
-            return f"{seconds / length:.0f} {unit}"
-    return f"{max(1, round(seconds))} seconds"
+            return count(round(seconds / length), unit)
+    return count(max(1, round(seconds)), "second")
+
+
+def count(number: int, thing: str) -> str:
+    return f"{number} {thing}{'' if number == 1 else 's'}"

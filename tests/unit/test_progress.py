@@ -1,0 +1,84 @@
+"""What one sees of a training while it runs."""
+
+import train
+from classifier.config import load_params
+from classifier.training import progress
+from classifier.training.progress import Progress, duration
+
+import pytest
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """The time that the progress sees, in seconds: a list of one."""
+    now = [0.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    return now
+
+
+def run(shown: Progress, clock: list[float], steps: int, seconds: float) -> None:
+    for _ in range(steps):
+        clock[0] += seconds
+        shown.update(10)
+
+
+def test_after_some_steps_the_whole_duration_is_expected_from_their_speed(clock, capsys):
+    with Progress(epochs=4, steps=100, images=1000, done=0, work=450.0) as shown:
+        run(shown, clock, 1, seconds=60.0)  # the first step is slow
+        run(shown, clock, 1, seconds=2.0)
+        assert "about" not in capsys.readouterr().out
+        run(shown, clock, 20, seconds=2.0)
+    assert capsys.readouterr().out.count("4 epochs of 100 steps: about 15 minutes") == 1
+
+
+def test_after_a_crash_the_rest_is_expected(clock, capsys):
+    with Progress(epochs=4, steps=100, images=1000, done=3, work=100.0) as shown:
+        run(shown, clock, 10, seconds=1.0)
+    assert "1 more epoch of 100 steps: about 100 seconds" in capsys.readouterr().out
+
+
+def test_without_a_terminal_a_line_every_half_minute_says_how_far_it_is(clock, capsys):
+    with Progress(epochs=2, steps=100, images=1000, done=0, work=0.0) as shown:
+        run(shown, clock, 100, seconds=1.0)
+        shown.end_epoch()
+        run(shown, clock, 31, seconds=1.0)
+    assert capsys.readouterr().out.splitlines() == [
+        "epoch 1/2: 30% of its images",
+        "epoch 1/2: 60% of its images",
+        "epoch 1/2: 90% of its images",
+        "epoch 2/2: 30% of its images",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(0.2, "1 second"), (100, "100 seconds"), (130, "2 minutes"), (9000, "2 hours")]
+)
+def test_durations_are_said_in_a_fitting_unit(seconds, said):
+    assert duration(seconds) == said
+
+
+def test_shrunk_images_and_frozen_layers_count_for_less(workspace, params):
+    (workspace / "params.yaml").write_text(params({"train.epochs": 4, "train.low_res_share": 0.5}))
+    shape = load_params("train").low_res_scale ** 2
+
+    class Data:
+        labels = range(80)
+
+    trainer = train.Trainer.__new__(train.Trainer)
+    trainer.params = load_params("train")
+    steps = 10
+    validation = 4 * 20 / 80 * steps / 3
+    assert trainer.steps(Data) == steps
+    assert trainer.work(Data, 20, done=0) == pytest.approx((20 * shape + 20 + validation) / shape)
+    assert trainer.work(Data, 20, done=2) == pytest.approx(20 + validation / 2)
+    assert trainer.work(Data, 20, done=4) == 0
+
+
+@pytest.mark.parametrize(
+    ("keep", "said"),
+    [("best", "epoch 3 of 4, which has the best validation accuracy, 80.0%"), ("last", "the last epoch, 4, as")],
+)
+def test_it_is_said_which_epoch_was_kept_and_why(keep, said):
+    accuracies = [0.7, 0.8, 0.8, 0.75]
+    history = [train.Epoch(i + 1, 0.1, 1.0, 0.5, 1.0, accuracy) for i, accuracy in enumerate(accuracies)]
+    assert train.which_epoch(history, keep).startswith(said)
