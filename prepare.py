@@ -6,7 +6,6 @@ Writes prepared/{train,val,test}.safetensors, prepared/dataset.json and prepared
     python prepare.py
 """
 
-import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -104,14 +103,10 @@ def check_class_names(classes: list[str]) -> None:
 def list_images(dataset: Dataset) -> list[Entry]:
     """Every image of the dataset with its digest, in the order in which `write_splits` decodes them."""
     return [
-        Entry(sample.path, sample.label, digest(sample.image), name)
+        Entry(sample.path, sample.label, sample.sha256(), name)
         for name, split in dataset.splits.items()
         for sample in progress(split.samples(), split.count, f"list {name}")
     ]
-
-
-def digest(image: bytes | np.ndarray) -> str:
-    return hashlib.sha256(image if isinstance(image, bytes) else np.ascontiguousarray(image).data).hexdigest()
 
 
 def assign_splits(entries: list[Entry], own: set[str], params: PrepareParams) -> tuple[list[Entry], dict[str, str]]:

@@ -1,5 +1,6 @@
 """What every dataset layout provides: class names and, for each split, samples in a fixed order."""
 
+import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -13,6 +14,11 @@ class Sample(NamedTuple):
     path: str  # relative to the dataset; for arrays and tables, a name that identifies the row
     label: int
     image: bytes | np.ndarray  # an encoded image file, or uint8 [H, W, 3]
+
+    def sha256(self) -> str:
+        """The digest of the image's bytes, 64 hexadecimal digits."""
+        image = self.image
+        return hashlib.sha256(image if isinstance(image, bytes) else np.ascontiguousarray(image).data).hexdigest()
 
 
 @dataclass(frozen=True)
