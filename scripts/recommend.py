@@ -38,7 +38,7 @@ def main() -> None:
     arguments = parser.parse_args()
     dataset = open_dataset(DATA)
     if not dataset.splits["train"].count:
-        raise InputError(f"{DATA}/ has no images to train on.")
+        raise InputError(f"{DATA}/ has no images to train on: put some into its train split, see docs/own-data.md.")
     found, machine = survey(dataset, arguments.all), describe_machine()
     advice = advise(found, machine)
     text, changed = fill_in(advice)
@@ -140,15 +140,27 @@ def write(text: str, advice: Advice) -> None:
     with tempfile.TemporaryDirectory() as folder:
         checked = Path(folder, PARAMS)
         checked.write_text(text, encoding="utf-8")
-        load_params("train", checked)
+        try:
+            load_params("train", checked)
+        except InputError as error:
+            named = str(error).replace(str(checked), f"{advice.recipe} with these values", 1)
+            raise InputError(f"{named}\nNothing was written: mend the recipe.") from None
     old, new = dict(flat(read(PARAMS))), dict(flat(YAML(typ="safe").load(text)))
     with atomic_write(PARAMS) as file:
         file.write(text.encode())
     print(f"\nwrote {PARAMS}, from {advice.recipe}:")
+    for line in differences(old, new):
+        print(f"  {line}")
+
+
+def differences(old: dict[str, Any], new: dict[str, Any]) -> Iterator[str]:
+    """What differs between two files, as `flat` has them; a mapping that is empty in one shows by the other's keys."""
     missing = "(nothing)"
     for key in old | new:
-        if old.get(key, missing) != new.get(key, missing):
-            print(f"  {key}: {short(old.get(key, missing))} → {short(new.get(key, missing))}")
+        before, after = old.get(key, missing), new.get(key, missing)
+        filled = {} in (before, after) and any(other.startswith(f"{key}.") for other in old | new)
+        if before != after and not filled:
+            yield f"{key}: {short(before)} → {short(after)}"
 
 
 def read(path: Path) -> Any:

@@ -27,11 +27,14 @@ STEPS = ((20_000, 500), (500_000, 10_000))  # BiT-HyperRule: below so many image
 MOST_STEPS = 20_000
 FEWEST_STEPS = 500  # from scratch: of the digits, 48 steps get 97.3 % right, 144 98.5 %, 576 98.7 % (three seeds)
 PATIENCE = 10  # times as many steps as BiT's rule has are not too many yet
-CPU_RATE = 10  # photographs of 224 pixels a second and core, when all layers of a small network learn: about
+# Pixels that a core learns from in a second, in all layers of tf_efficientnet_lite0: recipes/photos.yaml on two cores
+# (AMD EPYC with AVX-512 BF16) took 42 images a second of 160 pixels, and 18 of 256. Processors without bf16 are several
+# times slower.
+CPU_RATE = 550_000
 CPU_SECONDS = 900  # that people wait for such a training without a GPU
 HELD_OUT = 30  # images of the rarest class that val and test should have
 FRACTIONS = (0.05, 0.1, 0.15, 0.2)
-FEW = 50  # images of the rarest class, of which none is taken away for a test
+ENOUGH_TO_TEST = 50  # images of the rarest class: with fewer, and a val split of the dataset's own, none go to test
 UNBALANCED, SKEWED = 2, 10  # the largest class by the smallest
 
 
@@ -63,11 +66,9 @@ def advise(survey: Survey, machine: Machine) -> Advice:
     name, reason, to_check = choose_recipe(survey, machine)
     recipe = RECIPES / f"{name}.yaml"
     prepare, train = load_params("prepare", recipe), load_params("train", recipe)
-    fractions = list(choose_fractions(survey))
-    held_out = sum(choice.value for choice in fractions)
-    number = round(survey.counts("train").sum() * (1 - held_out))
     weights, trade = choose_class_weights(survey)
-    choices = [*choose_sides(survey, train, prepare), *fractions, choose_epochs(number, train), weights]
+    epochs = choose_epochs(count_left(survey), train)
+    choices = [*choose_sides(survey, train, prepare), *choose_fractions(survey), epochs, weights]
     if train.flip != "none":
         to_check.append(
             f"train.flip: {train.flip} mirrors images. Is each still of its class? With digits, text or signs: none."
@@ -86,9 +87,7 @@ def choose_recipe(survey: Survey, machine: Machine) -> tuple[str, str, list[str]
     start = f"{what}: start from a network that has learnt from ImageNet"
     if machine.device != "cpu":
         return "photos", f"{start}, and train all of it, for which there is a GPU", []
-    train = load_params("train", RECIPES / "photos.yaml")
-    epochs = choose_epochs(number, train).value
-    seconds = number * epochs / CPU_RATE / machine.cores
+    seconds = estimate_seconds(survey, machine)
     if seconds <= CPU_SECONDS:
         return "photos", f"{start}, and train all of it: some {_duration(seconds)} on {machine.cores} cores", []
     return (
@@ -96,6 +95,17 @@ def choose_recipe(survey: Survey, machine: Machine) -> tuple[str, str, list[str]
         f"{start}, and train its head alone, which takes minutes on {machine.cores} CPU core(s)",
         [f"With patience or a GPU, recipes/photos.yaml trains all layers: here {_duration(seconds)}, very roughly."],
     )
+
+
+def estimate_seconds(survey: Survey, machine: Machine) -> float:
+    """How long recipes/photos.yaml, with the values that suit `survey`, trains on a processor: very roughly."""
+    recipe = RECIPES / "photos.yaml"
+    prepare, train = load_params("prepare", recipe), load_params("train", recipe)
+    sides = {choice.key: choice.value for choice in choose_sides(survey, train, prepare)}
+    low_res = train.low_res_share * train.low_res_scale**2 + 1 - train.low_res_share  # of the pixels, on average
+    pixels = sides["train.image_size"] ** 2 * low_res
+    number = count_left(survey)
+    return number * choose_epochs(number, train).value * pixels / CPU_RATE / machine.cores
 
 
 def choose_sides(survey: Survey, train: TrainParams, prepare: PrepareParams) -> Iterator[Choice]:
@@ -125,12 +135,12 @@ def choose_sides(survey: Survey, train: TrainParams, prepare: PrepareParams) -> 
 def choose_fractions(survey: Survey) -> Iterator[Choice]:
     """How much of train becomes test and val, where the dataset has no such split of its own."""
     counts = survey.counts("train")
-    left, rarest = int(counts.min()), survey.classes[int(counts.argmin())]
+    left, rarest = min((int(n), name) for n, name in zip(counts, survey.classes, strict=True) if n)
     for split in ("test", "val"):
         key = f"prepare.{split}_fraction"
         if split in survey.own_splits:
             continue
-        if split == "test" and "val" in survey.own_splits and left < FEW:
+        if split == "test" and "val" in survey.own_splits and left < ENOUGH_TO_TEST:
             yield Choice(
                 key, 0, f"{rarest} has {left} images to learn from: results on val, which also chooses, must do"
             )
@@ -141,6 +151,12 @@ def choose_fractions(survey: Survey) -> Iterator[Choice]:
             key, fraction, f"{number} of {left} images of the rarest class, {rarest}: one is {1 / number:.1%} of recall"
         )
         left -= number
+
+
+def count_left(survey: Survey) -> int:
+    """How many images there are to train on, after those that `choose_fractions` holds out."""
+    number = int(survey.counts("train").sum())
+    return round(number * math.prod(1 - choice.value for choice in choose_fractions(survey)))
 
 
 def choose_epochs(number: int, train: TrainParams) -> Choice:
