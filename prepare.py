@@ -25,7 +25,7 @@ import numpy as np
 from tqdm import tqdm
 
 CHUNK = 256  # images decoded at a time: bounds memory whatever the dataset's size
-NO_TEST = "none: prepare.test_fraction is 0"  # where the test split comes from if nothing is held back for it
+NOWHERE = "none: prepare.test_fraction is 0"  # the source of the test split if nothing is held back for it
 WORTH_A_THREAD = 10_000  # bytes; a smaller image is decoded sooner than handed to a thread and back
 
 ArrayAugment = Callable[[np.ndarray], np.ndarray]
@@ -52,7 +52,7 @@ def main() -> None:
     rows = ((s, i, e.path, dataset.classes[e.label], e.sha256) for s in by_split for i, e in enumerate(by_split[s]))
     write_csv(LISTING, ["split", "index", "path", "class", "sha256"], rows)
     splits = {
-        s: count_per_class(by_split[s], dataset.classes) | {"source": sources.get(s, NO_TEST), "sha256": files[s]}
+        s: count_per_class(by_split[s], dataset.classes) | {"source": sources.get(s, NOWHERE), "sha256": files[s]}
         for s in SPLITS
     }
     write_json(

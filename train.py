@@ -184,13 +184,13 @@ def train_and_validate_epoch(
     Raises:
         InputError: if a loss is not finite.
     """
+    progress.begin_epoch(epoch)
     start = time.monotonic()
     lr, train_loss, train_accuracy = trainer.train_one_epoch(train_set, epoch, progress)
     speed = len(train_set.labels) / (time.monotonic() - start)
     val_loss, val_accuracy, val_recall = validate(trainer, val_set)
     if not math.isfinite(val_loss):
         raise diverged("validation loss", val_loss, f"after epoch {epoch + 1}")
-    progress.end_epoch()
     progress.write(
         f"epoch {epoch + 1}/{trainer.params.epochs}  train loss {train_loss:.3f} accuracy {train_accuracy:.1%}  "
         f"val loss {val_loss:.3f} accuracy {val_accuracy:.1%}  {speed:,.0f} images/s"

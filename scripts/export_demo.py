@@ -80,6 +80,7 @@ def main() -> None:
     shown = metadata.preprocessing.centre(images)  # what the model sees of them
     data = {
         "classes": metadata.classes,
+        "coarse": metadata.preprocessing.crop <= COARSE,
         "preprocessing": asdict(metadata.preprocessing),
         "accuracy": float(is_right(answers).mean()),
         "recall": list(count_right(answers)["recall"].sort_values(ascending=False, kind="stable").items()),

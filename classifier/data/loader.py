@@ -1,9 +1,12 @@
 """A prepared split as a source of batches, wherever its images lie."""
 
+import os
 from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 from classifier.data.prepared import Description, map_split
+from classifier.errors import InputError
+from classifier.paths import split_path
 
 import numpy as np
 import torch
@@ -44,10 +47,22 @@ def open_source(split: str, description: Description, device: torch.device) -> S
     """A prepared split, for `device`.
 
     Raises:
-        InputError: if its file is missing or is not the one that dataset.json describes.
+        InputError: if its file is missing or is not the one that dataset.json describes, or memory is too small.
     """
     mapped = map_split(split, description)
+    if (needed := mapped.images.nbytes) > (there := memory(device)):
+        raise InputError(
+            f"{split_path(split)} is {needed / 1e9:.1f} GB once loaded, and {device} has {there / 1e9:.1f} GB: take a "
+            "smaller prepare.image_size or fewer images, or another machine (DEVICE=cpu uses the main memory)."
+        )
     return ResidentSource(*(torch.from_numpy(np.array(array)).to(device) for array in mapped))
+
+
+def memory(device: torch.device) -> int:
+    """Bytes that a split may fill: what is free on a GPU, else all that the machine has."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def sample(data: Source, count: int) -> Tensor:

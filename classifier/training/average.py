@@ -9,7 +9,7 @@ class Average:
     """The exponential moving average of a network's weights and statistics over the updates of a training.
 
     It follows closely at first, else it would remember random weights: the decay of update t is at most
-    (1 + t) / (10 + t), as in TensorFlow's ExponentialMovingAverage and in timm.
+    (1 + t) / (10 + t), as in TensorFlow's ExponentialMovingAverage.
 
     Args:
         network: what to average; `self.network` is a network of its own, with the average.
@@ -23,7 +23,8 @@ class Average:
     def update(self, network: Network) -> None:
         self.updates += 1
         kept = min(self.decay, (1 + self.updates) / (10 + self.updates))
-        pairs = zip(self.network.module.state_dict().values(), network.module.state_dict().values(), strict=True)
+        entrances = (self.network.entrance, network.entrance)  # all that calls reach can change, and nothing else
+        pairs = zip(*(entrance.state_dict().values() for entrance in entrances), strict=True)
         for average, value in pairs:
             if value.is_floating_point():
                 average.lerp_(value, 1 - kept)

@@ -88,14 +88,14 @@ class Trainer:
     def work(self, data: Source, val_count: int, done: int) -> float:
         """What the epochs after the first `done` cost, in units of the first step's cost, about.
 
-        A step on shrunk images costs as much less as they have fewer pixels; one of a frozen network, or an answer,
-        a third of a step.
+        A step on shrunk images costs as much less as they have fewer pixels; one whose layers are frozen, or an
+        answer, a third of a step.
         """
         steps, epochs = self.steps(data), self.params.epochs
 
         def cost(epoch: int, step: int) -> float:
             shrunk = (epoch * steps + step) / (epochs * steps) < self.params.low_res_share
-            frozen = epoch < self.params.freeze_epochs
+            frozen = self.params.freeze == "backbone" or epoch < self.params.freeze_epochs
             return (self.params.low_res_scale**2 if shrunk else 1) * (1 / 3 if frozen else 1)
 
         validation = (epochs - done) * val_count / len(data.labels) * steps / 3

@@ -101,18 +101,23 @@ def lr_scales(network: Network, backbone: float, layer_decay: float) -> dict[Ten
     before and after these each layer with a matrix is one.
     """
     matrices, of_head = find_matrices(network.module), set(network.head.parameters())
-    depths: dict[Tensor, int] = {}
-    depth, begun = 0, ""  # of the block in which the last matrix was found
-    for name, p in network.module.named_parameters():
-        if p in of_head:
-            continue
-        numbered = re.match(r".*?\d(?:\.(?:blocks\.)?\d+)*(?=\.)", name)
-        block = numbered[0] if numbered else name.rpartition(".")[0]
-        if p in matrices and block != begun:
-            depth, begun = depth + bool(begun), block
-        depths[p] = depth
-    scales = {p: backbone * layer_decay ** (depth + 1 - d) for p, d in depths.items()}
-    return scales | dict.fromkeys(of_head, 1.0)
+    body = [(_block(name), p) for name, p in network.module.named_parameters() if p not in of_head]
+    depths: dict[str, int] = {}  # of the blocks that have a matrix, in the order in which they are defined
+    for block, p in body:
+        if p in matrices:
+            depths.setdefault(block, len(depths))
+    scales: dict[Tensor, float] = dict.fromkeys(of_head, 1.0)
+    depth = 0
+    for block, p in body:
+        depth = depths.get(block, depth)  # a norm between blocks belongs to the one before it
+        scales[p] = backbone * layer_decay ** (len(depths) - depth)
+    return scales
+
+
+def _block(name: str) -> str:
+    """The block of a parameter: what its name has up to the first part with a number, else its layer."""
+    numbered = re.match(r"(?:[^.\d]+\.)*[^.]*\d[^.]*(?:\.(?:blocks\.)?\d+)*(?=\.)", name)
+    return numbered[0] if numbered else name.rpartition(".")[0]
 
 
 def _slow_down(groups: list[dict], scales: dict[Tensor, float], lr: float) -> list[dict]:

@@ -1,5 +1,6 @@
 """What one sees of a training while it runs: how long it will take, and how far it is."""
 
+import sys
 import time
 
 from tqdm import tqdm
@@ -22,8 +23,9 @@ class Progress:
 
     def __init__(self, epochs: int, steps: int, images: int, done: int, work: float):
         self.epochs, self.steps, self.images, self.work = epochs, steps, images, work
-        self.epoch, self.shown, self.timed = done, 0, 0  # images of this epoch, steps since the clock was started
-        self.started = self.said = time.monotonic()
+        self.epoch, self.shown = done, 0  # images of this epoch
+        self.timed, self.seconds = -UNSTEADY, 0.0  # steps, and how long they took
+        self.last = self.said = time.monotonic()
         self.expected = work > 0
         self.left = count(epochs - done, "more epoch" if done else "epoch")
         self.bar = tqdm(total=epochs * images, initial=done * images, unit=" images", unit_scale=True, disable=None)
@@ -37,26 +39,29 @@ class Progress:
     def write(self, line: str) -> None:
         """Print a line, above the bar if there is one."""
         self.bar.write(line)
+        sys.stdout.flush()  # a file or a pipe would hold an hour of lines back
 
     def update(self, images: int) -> None:
         """Hear that a step has shown so many images."""
         self.bar.update(images)
         self.shown += images
-        self.timed += 1
         now = time.monotonic()
-        if self.timed == UNSTEADY:
-            self.started = now
-        elif self.expected and self.timed >= UNSTEADY + MEASURED[0] and now - self.started >= MEASURED[1]:
+        self.timed += 1
+        if self.timed > 0:
+            self.seconds += now - self.last
+        self.last = now
+        if self.expected and self.timed >= MEASURED[0] and self.seconds >= MEASURED[1]:
             self.expected = False
-            seconds = (now - self.started) / (self.timed - UNSTEADY) * self.work
+            seconds = self.seconds / self.timed * self.work
             self.write(f"{self.left} of {count(self.steps, 'step')}: about {duration(seconds)}")
         if self.bar.disable and now - self.said >= EVERY:
             self.said = now
             self.write(f"epoch {self.epoch + 1}/{self.epochs}: {self.shown / self.images:.0%} of its images")
 
-    def end_epoch(self) -> None:
-        """Hear that an epoch is over, with a line of its own."""
-        self.epoch, self.shown, self.said = self.epoch + 1, 0, time.monotonic()
+    def begin_epoch(self, epoch: int) -> None:
+        """Hear that the first step of an epoch, counted from 0, comes next."""
+        self.epoch, self.shown = epoch, 0
+        self.last = self.said = time.monotonic()
 
 
 def duration(seconds: float) -> str:

@@ -30,11 +30,12 @@ KEY = "training state"  # of the metadata in the file
 def state_path(*determinants: Any) -> Path:
     """The file for the state of a training that `determinants` (JSON) and the loaded code determine.
 
-    The code of tracking is left out: it tells of a training and cannot change it.
+    The code of tracking and progress is left out: it tells of a training and cannot change it.
     """
     loaded = ((name, m.__file__) for name, m in sys.modules.items() if name.partition(".")[0] == "classifier")
     modules = {name: file for name, file in loaded if file}
-    modules.pop("classifier.tracking.tracker", None)
+    for telling in ("classifier.tracking.tracker", "classifier.training.progress"):
+        modules.pop(telling, None)
     code = {name: sha256(path) for name, path in sorted(modules.items())}
     code["__main__"] = sha256(sys.argv[0]) if Path(sys.argv[0]).is_file() else ""
     determined = json.dumps([*determinants, code], sort_keys=True)

@@ -1,7 +1,6 @@
 // The page: charts, gallery and answers. Text goes in as textContent only, since class names may hold anything.
 
 const SHOWN = 5; // classes listed in an answer
-const COARSE = 96; // pixels a side up to which one sees each pixel, as in the gallery; larger ones are shown smoothly
 const CHARTED = 20; // classes in the chart: of more, those recognised least
 const byId = (id) => document.getElementById(id);
 const data = JSON.parse(byId("data").textContent);
@@ -181,7 +180,7 @@ async function offerModel() {
   performance.mark("ready");
 }
 
-document.body.classList.toggle("coarse", crop <= COARSE);
+document.body.classList.toggle("coarse", data.coarse);
 drawSummary();
 fillGallery();
 await offerModel();

@@ -296,7 +296,7 @@ def test_where_no_run_has_a_test_split_that_is_said_and_val_compared(revisions, 
     revisions(make_run("a", metrics=VAL_ONLY), make_run("b", metrics=VAL_ONLY, lr=0.2), revs=["a", "b"])
     output = capsys.readouterr().out
     assert f"Note: {NO_TEST}" in output
-    assert "Of 10 validation images, 0 are classified correctly by A only" in output
+    assert "of 10 validation images, 0 are classified correctly by a only" in output
     revisions(make_run("a", metrics=VAL_ONLY), revs=["a"])
     assert f"Note: {NO_TEST}" in capsys.readouterr().out
 
@@ -305,7 +305,7 @@ def test_where_all_runs_have_a_test_split_nothing_is_said(revisions, capsys):
     revisions(make_run("a"), make_run("b", lr=0.2), revs=["a", "b"])
     output = capsys.readouterr().out
     assert "held back" not in output
-    assert "Of 10 test images, 0 are classified correctly by A only" in output
+    assert "of 10 test images, 0 are classified correctly by a only" in output
 
 
 @pytest.mark.parametrize("content", [b"", b"a,b\n1,2\n", b"\xff\xfe"])

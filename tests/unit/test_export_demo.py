@@ -101,7 +101,7 @@ def test_weights_are_chosen_in_batches_that_fit_the_size_of_the_images(monkeypat
         return torch.zeros(200, 3)
 
     monkeypatch.setattr(export_demo, "predict_logits", predict_logits)
-    export_demo.choose_weights(model, np.broadcast_to(IMAGES[0, :, :1, :1].numpy(), (1000, 3, 256, 256)))
+    export_demo.choose_weights(model, np.broadcast_to(IMAGES[0, :, :1, :1].numpy(), (1000, 3, 256, 256)), "test")
     assert max(seen) == batch_size(model) <= 40
     assert sum(seen) == 2 * 200, "with weights of 32 bits and of 16"
 
@@ -120,7 +120,7 @@ def test_the_page_says_what_becomes_of_a_photograph_and_what_the_network_sees(fi
     wanted = replace(network("airbench_small").preprocessing, fit=fit, crop=crop)
     monkeypatch.setattr(export_demo, "load_params", lambda stage: SimpleNamespace(tta="none"))
     monkeypatch.setattr(export_demo, "sha256", lambda path: "0" * 64)
-    notes = export_demo.notes(Metadata("airbench_small", ["cat", "dog"], wanted), predictions(), predictions())
+    notes = export_demo.notes(Metadata("airbench_small", ["cat", "dog"], wanted), predictions(), predictions(), "test")
     assert notes["hint"].endswith(said)
     assert f"Network airbench_small, {crop} × {crop} pixels, " in notes["footer"]
 

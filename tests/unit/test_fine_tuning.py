@@ -5,9 +5,12 @@ from pathlib import Path
 import prepare
 import train
 from classifier.config import load_params
+from classifier.data.prepared import map_split
 from classifier.errors import InputError
+from classifier.network.checkpoint import load_checkpoint
+from classifier.network.inference import predict_logits
 from classifier.network.pretrained import Pretrained, write_weights
-from classifier.paths import CHECKPOINT
+from classifier.paths import CHECKPOINT, HISTORY
 from classifier.tensors import read_tensors
 from classifier.training import features
 from classifier.training.average import Average
@@ -15,6 +18,8 @@ from classifier.training.criterion import Criterion
 from classifier.training.optim import build_optimizers, lr_scales
 from tests.conftest import small
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 import torch.nn.functional as F
@@ -201,19 +206,32 @@ def test_each_block_further_from_the_head_moves_slower_by_the_layer_decay(worksp
         ("vit_b_16", "conv_proj.weight", 1 + 12),
         ("timm/convnext_atto", "stem.0.weight", 1 + 2 + 2 + 6 + 2 + 3),
         ("timm/tf_efficientnet_lite0", "conv_stem.weight", 1 + 16 + 1),
+        ("googlenet", "conv1.conv.weight", 3 + 9),
     ],
 )
 def test_the_blocks_of_a_network_are_those_that_it_numbers(model, first, blocks):
     network = small(model, 3, 32)
     scales = lr_scales(network, 1.0, 0.5)
     assert scales[network.module.get_parameter(first)] == 0.5**blocks
+    assert max(scales.values()) == 1
+
+
+def test_all_of_a_block_moves_alike_also_what_comes_before_its_first_matrix():
+    scales = lr_scales(network := small("vit_b_16", 3, 32), 1.0, 0.5)
+    of_block = "encoder.layers.encoder_layer_3."
+    assert {scales[p] for name, p in network.module.named_parameters() if name.startswith(of_block)} == {0.5**9}
 
 
 def test_an_average_of_the_weights_is_what_is_validated_and_kept(fine_tune):
     _, plain = fine_tune(optimizer="sgd", momentum=0.0, lr=0.05)
-    _, averaged = fine_tune(optimizer="sgd", momentum=0.0, lr=0.05, ema=0.5)
+    _, averaged = fine_tune(optimizer="sgd", momentum=0.0, lr=0.05, ema=0.5, keep="last")
     assert not torch.equal(plain["features.0.0.weight"], averaged["features.0.0.weight"])
     assert averaged["features.0.1.num_batches_tracked"] == plain["features.0.1.num_batches_tracked"]
+    network, _ = load_checkpoint(CHECKPOINT)
+    val = map_split("val")
+    logits = predict_logits(network, [torch.from_numpy(np.array(val.images))], torch.float32)
+    validated = F.cross_entropy(logits, torch.from_numpy(np.array(val.labels))).item()
+    assert pd.read_csv(HISTORY)["val_loss"].iloc[-1] == pytest.approx(validated, rel=1e-4)
 
 
 def test_an_average_follows_the_weights_by_its_decay():
@@ -231,9 +249,19 @@ def test_an_average_follows_the_weights_by_its_decay():
     assert not torch.equal(average.network.module.get_parameter("features.0.0.weight"), first + 1)
 
 
-def test_a_batch_in_parts_gives_the_gradient_of_the_whole(fine_tune):
+def test_a_batch_in_parts_gives_the_gradient_of_the_whole(fine_tune, monkeypatch):
     changes = {"freeze": "norms", "optimizer": "sgd", "mixup": 0.4, "label_smoothing": 0.1}
     _, whole = fine_tune(**changes)
+    sizes = []
+    call = train.Network.__call__
+
+    def note(network, x):
+        if torch.is_grad_enabled():
+            sizes.append(len(x))
+        return call(network, x)
+
+    monkeypatch.setattr(train.Network, "__call__", note)
     _, parts = fine_tune(**changes, accumulate=5)
+    assert max(sizes) <= 3  # a fifth of about 12
     for name in ("classifier.3.weight", "features.0.0.weight"):
         torch.testing.assert_close(parts[name], whole[name], rtol=1e-4, atol=1e-6)

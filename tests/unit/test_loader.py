@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import prepare
+from classifier.data import loader
 from classifier.data.loader import open_source
 from classifier.data.prepared import load_description, map_split, split_path
 from classifier.errors import InputError
@@ -69,3 +70,9 @@ def test_a_missing_split_is_named(prepared):
     split_path("val").unlink()
     with pytest.raises(InputError, match=r"prepared/val\.safetensors not found"):
         map_split("val", prepared)
+
+
+def test_a_split_larger_than_memory_is_refused_with_its_size_before_it_is_read(prepared, monkeypatch):
+    monkeypatch.setattr(loader, "memory", lambda device: 1000)
+    with pytest.raises(InputError, match=r"prepared/train\.safetensors is 0\.0 GB once loaded, and cpu has 0\.0 GB"):
+        open_source("train", prepared, torch.device("cpu"))

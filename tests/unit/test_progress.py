@@ -40,7 +40,8 @@ def test_after_a_crash_the_rest_is_expected(clock, capsys):
 def test_without_a_terminal_a_line_every_half_minute_says_how_far_it_is(clock, capsys):
     with Progress(epochs=2, steps=100, images=1000, done=0, work=0.0) as shown:
         run(shown, clock, 100, seconds=1.0)
-        shown.end_epoch()
+        clock[0] += 100.0  # validation
+        shown.begin_epoch(1)
         run(shown, clock, 31, seconds=1.0)
     assert capsys.readouterr().out.splitlines() == [
         "epoch 1/2: 30% of its images",

@@ -60,6 +60,8 @@ VARIANTS = {
     "sgd without momentum": {"train.optimizer": "sgd", "train.lr": 0.02, "train.momentum": 0.0},
     "low resolution first": {"train.low_res_share": 0.6, "prepare.image_size": 24},
     "bf16": {"train.precision": "bf16"},
+    "an average": {"train.ema": 0.9},
+    "parts of a batch": {"train.accumulate": 2},
     "a network with dropout": {"train.model": "squeezenet1_1", "prepare.image_size": 32, "train.optimizer": "adamw"},
 }
 
