@@ -83,3 +83,12 @@ def test_it_is_said_which_epoch_was_kept_and_why(keep, said):
     accuracies = [0.7, 0.8, 0.8, 0.75]
     history = [train.Epoch(i + 1, 0.1, 1.0, 0.5, 1.0, accuracy) for i, accuracy in enumerate(accuracies)]
     assert train.which_epoch(history, keep).startswith(said)
+
+
+def test_what_lies_between_epochs_is_no_part_of_a_steps_time(clock, capsys):
+    with Progress(epochs=100, steps=3, images=30, done=0, work=60.0) as shown:
+        for epoch in range(3):
+            shown.begin_epoch(epoch)
+            run(shown, clock, 3, seconds=1.0)
+            clock[0] += 500.0  # validation
+    assert "100 epochs of 3 steps: about 60 seconds" in capsys.readouterr().out
