@@ -8,6 +8,7 @@ from tqdm import tqdm
 EVERY = 30.0  # seconds between lines where no terminal shows a bar
 UNSTEADY = 2  # steps at the start, slower than the others
 MEASURED = (3, 1.0)  # steps and seconds, at least, from which to expect a duration
+LONG = 60  # seconds; nobody wants to know of less
 
 
 class Progress:
@@ -53,7 +54,8 @@ class Progress:
         if self.expected and self.timed >= MEASURED[0] and self.seconds >= MEASURED[1]:
             self.expected = False
             seconds = self.seconds / self.timed * self.work
-            self.write(f"{self.left} of {count(self.steps, 'step')}: about {duration(seconds)}")
+            if seconds >= LONG:
+                self.write(f"{self.left} of {count(self.steps, 'step')}: about {duration(seconds)}")
         if self.bar.disable and now - self.said >= EVERY:
             self.said = now
             self.write(f"epoch {self.epoch + 1}/{self.epochs}: {self.shown / self.images:.0%} of its images")

@@ -103,7 +103,7 @@ def check_run(server: WandbServer) -> None:
     last = run.history[-1]
     tables = {name: json.loads(run.files[last[name]["path"]]) for name in last if name.endswith(("_table", "class"))}
     per_class = tables["test/per_class"]
-    assert per_class["columns"] == ["class", "recall", "precision", "f1", "images"]
+    assert per_class["columns"] == ["class", "recall", "recall_low", "recall_high", "precision", "f1", "images"]
     assert [row[0] for row in per_class["data"]] == ["cat", "dog", "frog"]
     predictions = pd.read_csv("predictions.csv")
     counted = Counter(zip(predictions["label"], predictions["prediction"], strict=True))

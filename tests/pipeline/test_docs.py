@@ -5,7 +5,7 @@ import os
 import sys
 from pathlib import Path
 
-from tests.clones import ROOT, Clone, copy_tree
+from tests.clones import ROOT, Clone, copy_tree, shrink_photos
 
 import pytest
 
@@ -23,6 +23,7 @@ def clone(tmp_path, small_dataset):
     link_environment(clone.path / ".venv")
     for source in ("requirements.txt", "scripts/offline_plots.py"):
         os.utime(clone.path / source, (0, 0))  # so that make takes the environment for finished
+    shrink_photos(clone)
     small_dataset(tmp_path / "home" / "my-images", train=40, test=10, size=32)
     clone.environment |= {
         "HOME": str(tmp_path / "home"),

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 from classifier.data.layouts.folders import open_folders
-from tests.clones import ROOT, Clone, copy_clone, copy_tree
+from tests.clones import ROOT, Clone, copy_clone, copy_tree, shrink_photos
 
 import nbformat
 import numpy as np
@@ -121,7 +121,8 @@ def test_explore_reads_the_parameters_of_photographs(tmp_path, small_dataset):
     small_dataset(clone.path / "data", train=20, val=5, size=40)
     for path in clone.path.glob("data/*/cat/*.png"):
         Image.open(path).crop((0, 0, 40, 20)).save(path)  # pad puts these on grey
-    recipe = (ROOT / "recipes" / "photos-frozen.yaml").read_text()
+    shrink_photos(clone)
+    recipe = (clone.path / "recipes" / "photos-frozen.yaml").read_text()
     (clone.path / "params.yaml").write_text(recipe.replace("fit: crop", "fit: pad"))
     found, printed = execute(
         clone,
@@ -136,10 +137,10 @@ def test_explore_reads_the_parameters_of_photographs(tmp_path, small_dataset):
         },
         {"EPOCHS = 4": "EPOCHS = 1"},
     )
-    assert "256 × 256 (prepare.image_size, fit: pad)" in printed
+    assert "72 × 72 (prepare.image_size, fit: pad)" in printed
     assert found["corner"] == [128, 128, 128]
-    assert found["stored"] == [3, 256, 256]
-    assert found["seen"] == found["judged"] == [2, 3, 224, 224]
+    assert found["stored"] == [3, 72, 72]
+    assert found["seen"] == found["judged"] == [2, 3, 64, 64]
     assert found["learnt"] > 1, "not the head alone, as in the recipe"
     assert found["by_heart"] == 1
 

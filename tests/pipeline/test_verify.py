@@ -44,9 +44,9 @@ def test_a_finished_clone_comes_out_again_and_stays_as_it_is(pipeline, tmp_path)
     before, status = snapshot(clone.path), clone.run("dvc", "status")
     code, verdicts, last = verify(clone)
     assert code == 0, last
-    assert len(verdicts) == 14
+    assert len(verdicts) == 15
     assert set(verdicts.values()) == {"same"}
-    assert last == "reproduced: all 14 outputs are what dvc.lock records, bit for bit."
+    assert last == "reproduced: all 15 outputs are what dvc.lock records, bit for bit."
     assert snapshot(clone.path) == before
     assert clone.run("dvc", "status") == status
     assert not leftovers(clone)

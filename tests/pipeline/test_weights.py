@@ -47,7 +47,7 @@ def test_the_file_is_found_from_a_copy_of_the_repository_without_what_git_ignore
     shutil.copy(finished.path / MODEL, clone.path / BASE)
     assert clone.run("git", "status", "--short") == ""
     assert "wrote pretrained/" in clone.run("dvc", "exp", "run", "--temp", "--force", "--single-item", "weights")
-    assert "reproduced: all 14 outputs" in clone.run("python", "scripts/verify.py")
+    assert "reproduced: all 15 outputs" in clone.run("python", "scripts/verify.py")
 
 
 def test_a_clone_gets_the_weights_from_the_remote_and_trains_the_same_model(tuned, tmp_path):
