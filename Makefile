@@ -1,8 +1,8 @@
 # `make` lists the targets. Each sets up what it needs; `make setup` alone prepares the environment.
 PYTHON ?= python3
 BIN := .venv/bin
-# Tests on one thread each, and three at a time also on two cores: many of them wait.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 3 --dist worksteal
+# Tests on one thread each, and four at a time also on two cores: many of them wait.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 4 --dist worksteal
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .PHONY: help setup demo data verify notebooks clear-notebooks present export test test-fast lint bench lock clean

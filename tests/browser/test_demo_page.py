@@ -26,6 +26,7 @@ def open_gallery(page, folder: Path, size: int):
     data = {
         "classes": NAMES,
         "preprocessing": asdict(Preprocessing(size, "crop", size, "bilinear", (0.5,) * 3, (0.5,) * 3)),
+        "coarse": size <= export_demo.COARSE,
         "accuracy": 0.5,
         "recall": [[name, 0.5] for name in NAMES],
         "gallery": [{"image": image, "label": a, "prediction": b, "confidence": 0.7} for a, b in pairs],

@@ -5,7 +5,7 @@ import os
 import sys
 from pathlib import Path
 
-from tests.clones import ROOT, Clone, copy_tree, shrink_photos
+from tests.clones import ROOT, copy_tree, shrink_photos
 
 import pytest
 
@@ -19,7 +19,7 @@ def clone(tmp_path, small_dataset):
     """A scratch clone that has this environment, and a home with ~/my-images."""
     if not (Path(sys.prefix) / "ready").exists():
         pytest.skip("the tests do not run in an environment that `make setup` made, which the pages begin with")
-    clone = Clone(copy_tree(tmp_path / "clone").path, cold=True)
+    clone = copy_tree(tmp_path / "clone")
     link_environment(clone.path / ".venv")
     for source in ("requirements.txt", "scripts/offline_plots.py"):
         os.utime(clone.path / source, (0, 0))  # so that make takes the environment for finished
@@ -37,7 +37,7 @@ def clone(tmp_path, small_dataset):
 def link_environment(target: Path) -> None:
     """Link to all of this environment, but for what is forked from the warm process.
 
-    After `source .venv/bin/activate`, which has the real path in it, what is typed starts as usual; stages are forked.
+    After `source .venv/bin/activate`, which has the real path in it, what is typed starts as usual.
     """
     (target / "bin").mkdir(parents=True)
     warm = os.environ.get("WARM_PROGRAMS")
