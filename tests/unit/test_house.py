@@ -35,7 +35,7 @@ def house() -> dict[str, set[str]]:
     for path in PACKAGE.rglob("*.py"):
         parts = path.relative_to(ROOT).with_suffix("").parts
         files[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
-    others = {path.stem for path in ROOT.iterdir() if path.suffix == ".py" or path.is_dir()}
+    others = {path.stem for path in ROOT.iterdir() if path.suffix == ".py" or any(path.glob("*.py"))}
     imports: dict[str, set[str]] = {}
     for name, path in files.items():
         imports[name] = set()
