@@ -94,9 +94,10 @@ def draw_grids(images: np.ndarray, predictions: pd.DataFrame, split: str) -> Non
     worst = worst_mistakes(predictions)
     caution = f"; {NOTE}" if split == "val" else ""
     right = f"{1 - wrong / count:.1%} of the {IMAGE[split]}s are classified correctly"
+    mistakes = f"The {len(worst)} most confident of {wrong} wrong answers" if wrong else "No answer is wrong"
     for path, rows, title in (
         (CROSS_SECTION_PICTURE, evenly, f"{right}{caution}"),
-        (MISTAKES_PICTURE, worst, f"The {len(worst)} most confident of {wrong} wrong answers{caution}"),
+        (MISTAKES_PICTURE, worst, f"{mistakes}{caution}"),
     ):
         with atomic_write(path) as file:
             chosen = images[rows["index"]]

@@ -223,3 +223,13 @@ def test_without_a_test_split_what_wandb_gets_is_called_val(untested):
     run.log_evaluation(SimpleNamespace(summary={}, log=logged.update, log_artifact=lambda artifact: None))
     mistakes = {"val/mistakes"} if (~is_right(load_predictions())).any() else set()
     assert logged.keys() == {"val/per_class", "val/confusion_matrix"} | mistakes
+
+
+def test_without_a_mistake_the_picture_of_mistakes_says_so(workspace, monkeypatch):
+    titles = []
+    monkeypatch.setattr(evaluate, "image_grid", lambda *arguments: titles.append(arguments[-1]) or b"")
+    answers = pd.DataFrame(
+        {"index": [0, 1], "path": ["a", "b"], "label": ["cat", "dog"], "prediction": ["cat", "dog"], "confidence": 0.9}
+    )
+    evaluate.draw_grids(np.zeros((2, 3, 4, 4), np.uint8), answers, "test")
+    assert titles == ["100.0% of the test images are classified correctly", "No answer is wrong"]
