@@ -1,0 +1,65 @@
+"""A pickle runs code when it is read. Where one lies in the place of a file of ours, it is refused, and its code not run."""
+
+import io
+import pickle
+
+from classifier.data.prepared import map_split
+from classifier.errors import InputError
+from classifier.network.checkpoint import load_checkpoint
+from classifier.paths import CHECKPOINT, split_path
+from classifier.training.resume import load_state
+
+import pytest
+import torch
+
+
+class Canary:
+    """Creates a file called canary when it is unpickled."""
+
+    def __reduce__(self):
+        return open, ("canary", "w")
+
+
+def torch_saved() -> bytes:
+    buffer = io.BytesIO()
+    torch.save({"weights": Canary()}, buffer)
+    return buffer.getvalue()
+
+
+FORMS = {
+    "pickle": (lambda: pickle.dumps(Canary()), pickle.load),
+    "torch.save": (torch_saved, lambda file: torch.load(file, weights_only=False)),
+}
+
+
+@pytest.fixture(params=FORMS)
+def malicious(request, workspace):
+    """The bytes of a pickle whose code would leave a canary; afterwards, there must be none."""
+    write, read = FORMS[request.param]
+    content = write()
+    yield content
+    assert not (workspace / "canary").exists()
+    read(io.BytesIO(content))
+    assert (workspace / "canary").exists(), "the attack works, where it is let in"
+
+
+def place(path, content: bytes):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return path
+
+
+def test_in_the_place_of_a_state_to_go_on_from(malicious, workspace, capsys):
+    state = place(workspace / ".resume" / "0123456789abcdef.safetensors", malicious)
+    assert load_state(state, {}, []) is None
+    assert f"starting afresh: {state}" in capsys.readouterr().out
+
+
+def test_in_the_place_of_a_checkpoint(malicious):
+    with pytest.raises(InputError, match=str(place(CHECKPOINT, malicious))):
+        load_checkpoint(CHECKPOINT)
+
+
+def test_in_the_place_of_prepared_images(malicious):
+    with pytest.raises(InputError, match=str(place(split_path("test"), malicious))):
+        map_split("test")
