@@ -1,12 +1,14 @@
-"""A pickle runs code when it is read. Where one lies in the place of a file of ours, it is refused, and its code not run."""
+"""A pickle runs code when it is read: one in the place of a file of ours is refused, and its code not run.
+
+Checkpoints have this test in test_checkpoint.py, weights in test_pretrained.py, CIFAR's files in test_datasets.py.
+"""
 
 import io
 import pickle
 
 from classifier.data.prepared import map_split
 from classifier.errors import InputError
-from classifier.network.checkpoint import load_checkpoint
-from classifier.paths import CHECKPOINT, split_path
+from classifier.paths import split_path
 from classifier.training.resume import load_state
 
 import pytest
@@ -53,11 +55,6 @@ def test_in_the_place_of_a_state_to_go_on_from(malicious, workspace, capsys):
     state = place(workspace / ".resume" / "0123456789abcdef.safetensors", malicious)
     assert load_state(state, {}, []) is None
     assert f"starting afresh: {state}" in capsys.readouterr().out
-
-
-def test_in_the_place_of_a_checkpoint(malicious):
-    with pytest.raises(InputError, match=str(place(CHECKPOINT, malicious))):
-        load_checkpoint(CHECKPOINT)
 
 
 def test_in_the_place_of_prepared_images(malicious):
