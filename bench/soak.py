@@ -27,9 +27,9 @@ from tests.clones import Clone, copy_clone, copy_tree
 import psutil
 
 ROOT = Path(__file__).resolve().parents[1]
-VICTIMS = {"trainer": "train.py", "DVC": "exec-run", "worker": "queue-worker"}  # and a word of their command lines
+VICTIMS = {"worker": "queue-worker", "trainer": "train.py", "DVC": "exec-run"}  # and a word of their command lines
 EPOCHS = 3
-MOMENTS = 8.0  # seconds after which at the latest a process is killed that has been seen
+MOMENTS = 8.0  # seconds after the start of a training in which something is killed: evaluation may have begun
 LIMIT = 120  # seconds for each experiment and kill
 MARK = "CLASSIFIER_SOAK"  # the environment variable by which descendants are known, whoever their parents are
 STATUS = re.compile(r"(?m)^\w{7} +(\S+) .* (Queued|Running|Failed|Success) *$")
@@ -100,8 +100,8 @@ def disturb(clone: Clone, names: list[str], chance: random.Random) -> dict[str, 
                     clear(clone, name)
                     counts["ghosts cleared"] += 1
             clone.run("dvc", "queue", "start")
-        if victims:
-            counts[f"{victims[-1]} killed"] += kill(clone, victims.pop(), chance.uniform(0, MOMENTS))
+        if victims and kill(clone, victims[-1], chance.uniform(0, MOMENTS)):
+            counts[f"{victims.pop()} killed"] += 1
         time.sleep(2)
         states = tasks(clone)
         missing = [name for name, state in states if state == "Failed"]
@@ -114,12 +114,11 @@ def disturb(clone: Clone, names: list[str], chance: random.Random) -> dict[str, 
 
 
 def kill(clone: Clone, victim: str, delay: float) -> bool:
-    """Kill a process of this kind, `delay` seconds after it was seen; False if there is none, or it was quicker."""
+    """Kill a process of this kind, `delay` seconds after a training was seen; False if there is none."""
     with suppress(StopIteration, TimeoutError, psutil.NoSuchProcess):
-        wait_for(lambda: any(descendants(clone, VICTIMS[victim])), 60)
-        process = next(descendants(clone, VICTIMS[victim]))
+        wait_for(lambda: any(descendants(clone, VICTIMS["trainer"])), 60)
         time.sleep(delay)
-        process.kill()
+        next(descendants(clone, VICTIMS[victim])).kill()
         return True
     return False
 

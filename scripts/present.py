@@ -91,6 +91,8 @@ def serve(arguments: argparse.Namespace) -> None:
     config.Server.tornado_settings = {"websocket_max_message_size": LARGEST_UPLOAD + 2**20, **pings}
     config.Kernels.limit = arguments.visitors
     config.Kernels.cull_interval, config.Kernels.cull_idle_timeout = 5, 20  # seconds
+    # Through TCP, other users of the machine could listen. Names of sockets have to be short.
+    config.KernelManager.transport, config.Server.connection_dir_root = "ipc", "/tmp"
     config.VoilaConfiguration.multi_kernel_manager_class = "present_page.server.Kernels"
     config.VoilaConfiguration.preheat_kernel = True  # the page is ready before it is asked for
     config.VoilaConfiguration.default_pool_size = min(POOL, arguments.visitors)

@@ -1,6 +1,7 @@
 """How many visitors the page takes, from where, and how much they may send; test_present.py has what is on it."""
 
 import asyncio
+import json
 import re
 import socket
 import time
@@ -74,7 +75,7 @@ def kernels(pid: int) -> list[psutil.Process]:
 
 def leave(port: int, kernel: str) -> None:
     """As a browser that closes the page."""
-    assert ask(port, f"/voila/api/shutdown/{kernel}", "POST")[0] == 204
+    assert ask(port, f"/voila/api/shutdown/{kernel}", "POST", Cookie="_xsrf=aa", X_Xsrftoken="aa")[0] == 204
 
 
 def test_processes_of_visitors_who_left_or_never_came_end_within_a_minute(served):
@@ -116,7 +117,7 @@ def test_ten_visitors_at_once_wait_ten_seconds_at_most(served):
 
     with ThreadPoolExecutor(10) as threads:
         waited, found = zip(*threads.map(come, range(10)), strict=True)
-    processes = psutil.Process(pid).children()
+    processes = [psutil.Process(pid), *psutil.Process(pid).children()]
     sizes = {process.pid: process.memory_info().rss / 1e6 for process in processes}
     print(f"waited {sorted(round(seconds, 1) for seconds in waited)} s; {sorted(map(int, sizes.values()))} MB")
     assert len(set(found)) == 10, "each has a process"
@@ -142,10 +143,9 @@ def test_one_more_than_the_limit_is_told_so_until_somebody_leaves(clone, page):
         page.get_by_role("link", name="Try again now").click()
         page.wait_for_selector(".gallery img", timeout=60_000)
         assert len(kernels(pid)) == 2
-        leave(port, second)
-        with page.expect_navigation():  # whose own place is free by then
-            page.reload()
+        page.reload()  # whose own place is free by then
         page.wait_for_selector(".gallery img", timeout=60_000)
+        leave(port, second)
 
         # A page whose process has ended says so.
         leave(port, page.evaluate("kernelId"))
@@ -175,6 +175,31 @@ def test_requests_under_another_name_are_refused(served, clone):
         port = int(url.split(":")[2].strip("/"))
         for name, status in {"models.example": 200, f"localhost:{port}": 200, "models-example": 403}.items():
             assert ask(port, Host=name)[0] == status
+
+
+def test_no_code_of_a_visitor_is_run(served, tmp_path):
+    port, _ = served
+    kernel, canary = visit(port), tmp_path / "canary"
+    header = {"msg_id": "1", "session": "1", "username": "", "version": "5.3"}
+
+    async def send(kind: str, **content) -> None:
+        message = {"header": header | {"msg_type": kind}, "parent_header": {}, "metadata": {}, "channel": "shell"}
+        await connection.write_message(json.dumps(message | {"content": content}))
+
+    async def attack() -> None:
+        nonlocal connection
+        url = f"ws://127.0.0.1:{port}/api/kernels/{kernel}/channels"
+        connection = await websocket_connect(url, on_message_callback=said.append)
+        await send("execute_request", code=f"open({str(canary)!r}, 'w')", silent=False)
+        await send("kernel_info_request")  # which is answered, after what came before
+        while not any("kernel_info_reply" in message for message in said):
+            await asyncio.sleep(0.1)
+        connection.close()
+
+    connection, said = None, []
+    asyncio.run(asyncio.wait_for(attack(), 30))
+    assert not canary.exists()
+    leave(port, kernel)
 
 
 def test_too_large_uploads_are_refused_before_they_are_read(served, page, tmp_path):

@@ -171,26 +171,24 @@ def test_a_killed_push_leaves_nothing_half_done_and_is_completed_by_the_next(pro
 
 
 @pytest.mark.parametrize("kind", [remotes.ssh, remotes.s3], ids=lambda kind: kind.__name__)
-def test_after_a_remote_has_died_during_a_push_all_on_it_is_whole_and_the_next_push_adds_the_rest(
+def test_a_remote_that_dies_within_a_file_has_whole_files_only_and_the_next_push_adds_the_rest(
     producer, tmp_path, kind
 ):
     with kind(tmp_path) as settings:
-        with remotes.dying(settings, 500_000) as dying:
+        with remotes.dying(settings, 600_000) as dying:
             producer.use_remote(**dying)
-            assert "failed to push data to the cloud" in refused(producer, "dvc", "push", "data.dvc")
+            output = producer.run("dvc", "push", "--jobs", "1", *STAGES, check=False, timeout=300)
+            assert "failed to push data to the cloud" in output
         if kind is remotes.s3:
             there = {each.key: each.get()["Body"].read() for each in remotes.bucket(settings).objects.all()}
         else:
             there = {str(path): path.read_bytes() for path in objects(tmp_path / "store")}
-        assert 0 < len(there) < 1700
         for name, content in there.items():
             digest = hashlib.md5(content, usedforsecurity=False).hexdigest()
             assert digest == "".join(Path(name).parts[-2:]).removesuffix(".dir"), name
         producer.use_remote(**settings)
-        producer.run("dvc", "push", "--quiet", "data.dvc")
-        clone = fresh_clone(producer, tmp_path / "clone")
-        clone.run("dvc", "pull", "--quiet", "data.dvc")
-        assert clone.run("dvc", "status", "data.dvc").strip() == "Data and pipelines are up to date."
+        producer.run("dvc", "push", "--quiet", *STAGES)
+        pulls_what_was_pushed(producer, tmp_path / "clone")
 
 
 def test_a_byte_flipped_on_the_remote_is_refused_and_nothing_is_trained_on_it(producer, tmp_path):
