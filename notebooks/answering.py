@@ -90,14 +90,19 @@ def answer(name: str, *arguments: Any) -> tuple[Any, Exception | None]:
         return None, error
 
 
-def main(address: str) -> None:
-    """Answer until whoever started this process has ended, by whatever means."""
-    Thread(target=lambda: (sys.stdin.read(), os._exit(0)), daemon=True).start()
+def serve(address: str) -> None:
+    """Answer, one question after the other."""
     with Listener(address, "AF_UNIX", WAITING) as listener:
         answer("model", b"")  # loads it; nothing is no image
         while True:
             with suppress(EOFError, OSError), listener.accept() as visitor:  # who may leave before the answer
                 visitor.send(answer(*visitor.recv()))
+
+
+def main(address: str) -> None:
+    """Answer until whoever started this process has ended, by whatever means."""
+    Thread(target=lambda: (sys.stdin.read(), os._exit(0)), daemon=True).start()
+    serve(address)
 
 
 if __name__ == "__main__":
