@@ -16,7 +16,6 @@ import shutil
 import sys
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -28,8 +27,8 @@ import psutil
 
 ROOT = Path(__file__).resolve().parents[1]
 VICTIMS = {"worker": "queue-worker", "trainer": "train.py", "DVC": "exec-run"}  # and a word of their command lines
-EPOCHS = 3
-MOMENTS = 8.0  # seconds after the start of a training in which something is killed: evaluation may have begun
+EPOCHS = 12
+MOMENTS = 5.0  # seconds after the start of a training in which something is killed
 LIMIT = 120  # seconds for each experiment and kill
 MARK = "CLASSIFIER_SOAK"  # the environment variable by which descendants are known, whoever their parents are
 STATUS = re.compile(r"(?m)^\w{7} +(\S+) .* (Queued|Running|Failed|Success) *$")
@@ -85,7 +84,7 @@ def experiment(name: str) -> list[str]:
 
 def disturb(clone: Clone, names: list[str], chance: random.Random) -> dict[str, int]:
     """Run the experiments through the queue, with a kill for each, until all have succeeded; returns counts."""
-    counts = Counter({f"{victim} killed": 0 for victim in VICTIMS})
+    counts = {f"{victim} killed": 0 for victim in VICTIMS}
     counts |= {"tasks failed and queued again": 0, "ghosts cleared": 0}
     victims = [list(VICTIMS)[i % len(VICTIMS)] for i in range(len(names))]
     chance.shuffle(victims)
@@ -109,7 +108,7 @@ def disturb(clone: Clone, names: list[str], chance: random.Random) -> dict[str, 
             clone.run("dvc", "queue", "remove", "--failed")
         counts["tasks failed and queued again"] += len(missing)
         if {name for name, state in states if state == "Success"} == set(names):
-            return dict(counts)
+            return counts
         assert time.monotonic() < deadline, states
 
 
@@ -165,7 +164,7 @@ def left(clone: Clone) -> dict[str, float]:
     files = [path for path in clone.path.rglob("*") if path.is_file() and not path.is_symlink()]
     cache = [path for path in files if path.is_relative_to(clone.path / ".dvc" / "cache" / "files")]
     runs = [path for path in (clone.path / ".dvc" / "tmp" / "exps").glob("tmp*") if path.is_dir()]
-    locks = [path for path in files if path.name.endswith("rwlock") and path.read_text().strip() not in ("", "{}")]
+    locks = [path for path in files if path.name == "rwlock" and '"pid"' in path.read_text()]
     return {
         "processes left": len(list(descendants(clone))) if MARK in clone.environment else 0,
         "locks held (DVC's rwlock)": len(locks),

@@ -59,7 +59,8 @@ def answering() -> Iterator[None]:
         while not stopping.wait(0.5):
             address.unlink(missing_ok=True)
             command = [sys.executable, "-m", "notebooks.answering", str(address)]
-            with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE) as process:
+            # In a session of its own, it does not hear of Ctrl+C, and ends with the end of its input.
+            with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, start_new_session=True) as process:
                 while process.poll() is None and not stopping.wait(0.5):
                     pass
 

@@ -63,9 +63,9 @@ def ask(port: int, path: str = "/", method: str = "GET", **headers: str) -> tupl
     return reply.status, reply.read().decode()
 
 
-def visit(port: int, path: str = "/") -> str:
+def visit(port: int, path: str = "/", **headers: str) -> str:
     """Ask for the page as a program does that opens no socket; returns the ID of the visitor's process."""
-    status, text = ask(port, path)
+    status, text = ask(port, path, **headers)
     assert status == 200
     return re.search(rf'"kernelId": "({UUID})"', text)[1]
 

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from .conftest import new_page
-from .serving import serve
+from .serving import ask, open_socket, serve, visit
 
 pytestmark = pytest.mark.slow
 
@@ -223,6 +223,10 @@ def test_shared_on_a_network_it_wants_the_token(shown):
         token = re.search(r"token=(\w+)", printed())[1]
         assert "/login" in urllib.request.urlopen(url, timeout=60).url
         assert "/login" not in urllib.request.urlopen(f"{url}?token={token}", timeout=60).url
+        port, name = int(url.split(":")[2].strip("/")), "models.example"  # any: who has the token may come
+        kernel = visit(port, f"/?token={token}", Host=name)
+        assert ask(port, f"/api/kernels/{kernel}")[0] == open_socket(port, kernel)[0] == 403
+        assert ask(port, f"/api/kernels/{kernel}?token={token}")[0] == 200
 
 
 def test_without_results_it_says_how_to_get_them(shown, tmp_path_factory):

@@ -74,10 +74,10 @@ def test_one_more_than_the_limit_is_told_so_until_somebody_leaves(visited, page)
         for path in ("/", "/?theme=dark"):
             status, text = ask(port, path)
             assert status == 503
-            assert "Everyone is here already" in text
+            assert "All places are taken" in text
         assert len(kernels(pid)) == 1
         page.goto(url)
-        assert page.get_by_role("heading").inner_text() == "Everyone is here already"
+        assert page.get_by_role("heading").inner_text() == "All places are taken"
         leave(port, first)
         page.get_by_role("link", name="Try again now").click()
         page.wait_for_selector(".gallery img", timeout=60_000)
