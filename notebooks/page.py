@@ -83,9 +83,8 @@ def question(results: Results) -> widgets.Widget:
     def show_upload(change: dict) -> None:
         for file in change["new"]:
             if file["size"] > len(file["content"]):  # what is too large, browsers keep to themselves: index.html.j2
-                answer.value = markup.apology(
-                    f"{file['name']} has {file['size'] / 1e6:,.0f} MB, which is too large.", FORMATS
-                )
+                large = f"{file['name']} has {file['size'] / 1e6:,.0f} MB, which is too large."
+                answer.value = markup.apology(large, FORMATS)
             else:
                 ask(bytes(file["content"]), file["name"])
             upload.value = ()  # the same file may be chosen again
