@@ -24,7 +24,7 @@ NEEDED = (CHECKPOINT, PREDICTIONS, *map(split_path, ("val", "test")))
 # Others that are installed for JupyterLab do nothing for the page, or break it.
 EXTENSIONS = ["@jupyter-widgets/jupyterlab-manager", "@voila-dashboards/widgets-manager8"]
 VISITORS = 10  # at once
-POOL = 4  # processes that wait for the next ones
+POOL = 6  # processes that wait for the next ones
 LARGEST_UPLOAD = 50_000_000  # bytes; browsers say so of a larger one, and one that is sent ends the connection
 LOCAL = ["localhost", "127.0.0.1", "[::1]"]
 
@@ -91,6 +91,7 @@ def serve(arguments: argparse.Namespace) -> None:
     pings = {"ws_ping_interval": 5_000, "ws_ping_timeout": 15_000}
     config.Server.tornado_settings = {"websocket_max_message_size": LARGEST_UPLOAD + 2**20, **pings}
     config.Kernels.limit = arguments.visitors
+    config.VoilaKernelManager.fill_delay = 0.2  # seconds until another kernel starts in the place of one that was taken
     config.Kernels.cull_interval, config.Kernels.cull_idle_timeout = 5, 20  # seconds
     # Through TCP, other users of the machine could listen. Names of sockets have to be short.
     config.KernelManager.transport, config.Server.connection_dir_root = "ipc", "/tmp"
