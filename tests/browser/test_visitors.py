@@ -3,6 +3,7 @@
 import asyncio
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from threading import Barrier
 
@@ -97,8 +98,10 @@ def test_if_the_process_with_the_model_dies_another_takes_its_place(served, page
     open_page(page, f"http://127.0.0.1:{port}/")
 
     def process() -> psutil.Process | None:
-        children = psutil.Process(pid).children()
-        return next((child for child in children if "notebooks.answering" in child.cmdline()), None)
+        for child in psutil.Process(pid).children():
+            with suppress(psutil.ZombieProcess):
+                if "notebooks.answering" in child.cmdline():
+                    return child
 
     (old := process()).kill()
     new = wait_until(lambda: (found := process()) and found.pid != old.pid and found, 30)
