@@ -102,6 +102,7 @@ def test_if_the_process_with_the_model_dies_another_takes_its_place(served, page
             with suppress(psutil.ZombieProcess):
                 if "notebooks.answering" in child.cmdline():
                     return child
+        return None
 
     (old := process()).kill()
     new = wait_until(lambda: (found := process()) and found.pid != old.pid and found, 30)
