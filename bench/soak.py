@@ -27,7 +27,7 @@ import psutil
 
 ROOT = Path(__file__).resolve().parents[1]
 VICTIMS = {"worker": "queue-worker", "trainer": "train.py", "DVC": "exec-run"}  # and a word of their command lines
-EPOCHS = 12
+EPOCHS = 8
 MOMENTS = 5.0  # seconds after the start of a training in which something is killed
 LIMIT = 120  # seconds for each experiment and kill
 MARK = "CLASSIFIER_SOAK"  # the environment variable by which descendants are known, whoever their parents are
@@ -98,7 +98,7 @@ def disturb(clone: Clone, names: list[str], chance: random.Random) -> dict[str, 
                 if state == "Running":  # as nobody works on it, it would be for ever
                     clear(clone, name)
                     counts["ghosts cleared"] += 1
-            clone.run("dvc", "queue", "start")
+            clone.start("dvc", "queue", "start").wait()  # not to the end of its output, which is the worker's, too
         if victims and kill(clone, victims[-1], chance.uniform(0, MOMENTS)):
             counts[f"{victims.pop()} killed"] += 1
         time.sleep(2)
