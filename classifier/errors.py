@@ -80,7 +80,8 @@ def shown(value: Any) -> str:
     if isinstance(value, datetime.date):
         return f"the date {value}, as YAML reads it without quotes"
     try:
-        return _SHORT.repr(value).encode("utf-8", "backslashreplace").decode()
+        text = _SHORT.repr(value).encode("utf-8", "backslashreplace").decode()
+        return text if len(text) <= 160 else f"{text[:150]} …"
     except ValueError:  # a number of more digits than Python writes
         return "a number of thousands of digits"
 

@@ -55,7 +55,7 @@ def decode(image: bytes | np.ndarray, size: int, fit: str = "crop", interpolatio
     if isinstance(image, np.ndarray):
         return _fit(Image.fromarray(image), size, fit, interpolation)
     picture = open_header(image)
-    with MEMORY.reserve(memory_needed(picture, len(image))):
+    with MEMORY.reserve(memory_needed(picture, image)):
         return _fit(_load(picture), size, fit, interpolation)
 
 
@@ -90,7 +90,7 @@ def _pad(picture: Image.Image, size: int, resampling: Image.Resampling) -> Image
 
 def _squash(picture: Image.Image, size: int, resampling: Image.Resampling) -> Image.Image:
     width, height = picture.size
-    if size * height > MAX_PIXELS:  # Pillow changes the width first, and would make a column a hundred times as wide
+    if 4 * size * height > MAX_PIXELS:  # Pillow changes the width first, and would make a column many times as wide
         picture = picture.resize((width, size), resampling)
     return picture.resize((size, size), resampling)
 
@@ -137,16 +137,16 @@ def _load(picture: Image.Image) -> Image.Image:
     """Decode a picture whose header was read: upright, and RGB."""
     try:
         picture.load()
-        upright = ImageOps.exif_transpose(picture) or picture
+        ImageOps.exif_transpose(picture, in_place=True)
     except Exception as error:
         raise ValueError(f"damaged: {error}") from None
-    return _in_strips(upright, _to_rgb)
+    return _in_strips(picture, _to_rgb)
 
 
 def _in_strips(picture: Image.Image, convert: Callable[[Image.Image], Image.Image]) -> Image.Image:
     """`convert` of a picture, which works on each pixel by itself; strip by strip, where it takes several copies."""
     width, height = picture.size
-    if picture.mode == "RGB" or width * height <= STRIP:
+    if width * height <= STRIP or (picture.mode == "RGB" and not picture.has_transparency_data):
         return convert(picture)
     whole, rows = Image.new("RGB", picture.size), max(1, STRIP // width)
     for top in range(0, height, rows):

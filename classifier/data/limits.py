@@ -8,6 +8,7 @@ import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import Condition
+from typing import Any
 
 from PIL import Image
 
@@ -17,31 +18,60 @@ MAX_BYTES = 400_000_000  # of an encoded image: an uncompressed one of MAX_PIXEL
 TOTAL = 1_000_000_000
 ICON = 1024  # pixels a side of a picture in an .ico; the format's own limit was 256
 
-# Bytes a pixel at the peak, beside the file and the decoded picture: what a decoder keeps for itself. Measured.
-DECODER = {"WEBP": 16, "AVIF": 16, "JPEG2000": 28, "TIFF": 4, "PPM": 8}
-PROGRESSIVE = 2  # a channel: the coefficients of all scans, of a JPEG that needs them together
-NARROW = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2, "I;16N": 2}  # modes of less than 4 bytes a pixel
+# Bytes a pixel, measured: what decoders keep for themselves beside the picture, ...
+DECODER = {"WEBP": 20, "AVIF": 24, "JPEG2000": 24}
+COEFFICIENT = 2  # ... of each channel of a JPEG whose scans must be put together; and what a pixel of a mode takes
+NARROW = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16B": 2, "I;16L": 2, "I;16N": 2}
+WIDE = 4  # any other
+WITHOUT_EXIF = ("BMP", "PPM", "TGA", "GIF")  # whose pictures are never turned, which takes a copy
 
 
-def memory_needed(picture: Image.Image, encoded: int) -> int:
-    """Bytes that decoding takes at its peak, the file of `encoded` bytes included, of a picture with its header read.
+def memory_needed(picture: Image.Image, data: bytes) -> int:
+    """Bytes that decoding the file `data` takes at its peak, itself included; `picture` is what its header says.
 
     Raises:
         ValueError: if that is more than one image may take.
     """
     pixels, name = picture.width * picture.height, picture.format or ""
-    a_pixel = NARROW.get(picture.mode, 4) + 4 + DECODER.get(name, 0)  # as decoded, and upright or as RGB
-    if name in ("JPEG", "MPO"):
-        a_pixel += PROGRESSIVE * len(picture.getbands())
-    if encoded > MAX_BYTES:
-        raise ValueError(f"the file is larger than {MAX_BYTES / 1e6:.0f} MB")
-    needed = encoded + pixels * a_pixel
+    own = pixels * DECODER.get(name, 0)
+    if name == "TIFF":
+        own = _block_of_tiff(picture)
+    elif name == "PPM" and data[:2] in (b"P1", b"P2", b"P3"):  # numbers in words
+        own = pixels * 2 * WIDE
+    elif name in ("JPEG", "MPO") and not _in_one_scan(picture, data):
+        own = pixels * COEFFICIENT * len(picture.getbands())
+    as_is = picture.mode == "RGB" and name in WITHOUT_EXIF
+    after = 0 if as_is else pixels * WIDE  # the picture as RGB, or turned
+    needed = len(data) + pixels * NARROW.get(picture.mode, WIDE) + max(own, after)
     if needed > IMAGE:
         raise ValueError(
             f"{picture.width} × {picture.height} as {name} would take {needed / 1e6:,.0f} MB to decode, more than "
             f"{IMAGE / 1e6:,.0f}: make it smaller, or save it as PNG"
         )
     return needed
+
+
+def _in_one_scan(picture: Image.Image, data: bytes) -> bool:
+    """Whether a JPEG's first scan has all channels at once, so that rows can be decoded as they come."""
+    if picture.info.get("progressive"):
+        return False
+    at = 2
+    while data[at : at + 1] == b"\xff" and at + 4 < len(data):
+        if data[at + 1] == 0xDA:
+            return data[at + 4] == len(picture.getbands())
+        at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
+    return False  # the header is odd: expect the worst
+
+
+def _block_of_tiff(picture: Image.Image) -> int:
+    """Bytes of a strip or tile of a TIFF, which is decoded as a whole."""
+    tags: Any = getattr(picture, "tag_v2", {})
+    bits, samples = tags.get(258, 1), tags.get(277, 1)  # BitsPerSample, of each channel; SamplesPerPixel
+    a_pixel = max(bits if isinstance(bits, tuple) else (bits,)) * samples / 8
+    width, rows = tags.get(322), tags.get(323)  # TileWidth, TileLength
+    if not width or not rows:
+        width, rows = picture.width, min(tags.get(278, picture.height), picture.height)  # RowsPerStrip
+    return int(width * rows * a_pixel)
 
 
 def require_small_icon(data: bytes) -> None:

@@ -110,7 +110,7 @@ HUGE = 10**400
         ("train.class_weights", {"cat": date(2020, 1, 1)}, "must be a number, not the date"),
         ("train.class_weights", ["cat"], "a mapping such as"),
         ("train.augment", {"RandomCrop": date(2020, 1, 1)}, "must be a mapping such as"),
-        ("train.model", {"a": ["b" * 999] * 999}, "must be text"),
+        ("train.model", {"a": ["b" * 99] * 99}, "must be text"),
         ("train.keep", {"best": 1}, "must be one of"),
         ("evaluate.tta", [], "must be one of"),
     ],
