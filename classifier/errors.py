@@ -41,11 +41,12 @@ def run(main: Callable[[], None]) -> None:
 def _explain(error: Exception) -> str:
     """What to say of an exception that no code expected."""
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or "can't allocate" in str(error):
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        return f"this machine has not enough memory for this ({reason}): take smaller images or a smaller batch."
+        return (
+            f"this machine has not enough memory for this ({one_line(error)}): take smaller images or a smaller batch."
+        )
     if isinstance(error, OSError) and error.strerror:  # what the operating system refuses is no fault of this program
         return f"{error.filename or 'this machine'}: {error.strerror}."
-    summary = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+    summary = f"{type(error).__name__}: {one_line(error)}"
     return f"this is a fault of this program, which did not expect {summary}\n  {_report(error)}"
 
 
@@ -86,9 +87,15 @@ def shown(value: Any) -> str:
         return "a number of thousands of digits"
 
 
+def one_line(error: Exception) -> str:
+    """What an exception of a library says, or its name: on one line, printable, and not long."""
+    said = " ".join(str(error).split())[:300] or type(error).__name__
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in said)
+
+
 def key_shown(key: Any) -> str:
     """The name of a key as a message may have it: as it stands, unless it is odd."""
-    return key if isinstance(key, str) and key.isprintable() and len(key) <= 80 else shown(key)
+    return key if isinstance(key, str) and key.isprintable() and len(key) <= 300 else shown(key)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

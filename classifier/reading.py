@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from classifier.errors import InputError
+from classifier.errors import InputError, one_line
 from classifier.files import read_file
 from classifier.schema import UniqueKeyLoader
 
@@ -49,4 +49,4 @@ def read_yaml(path: str | Path) -> Any:
     except RecursionError:
         raise InputError(f"{path} is not valid YAML: it is nested too deeply.") from None
     except Exception as error:  # dates that do not exist, tags without a value: its constructors raise nearly anything
-        raise InputError(f"{path} is not valid YAML: {' '.join(str(error).split())[:300]}") from None
+        raise InputError(f"{path} is not valid YAML: {one_line(error)}") from None

@@ -12,7 +12,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from classifier.errors import InputError
+from classifier.errors import InputError, one_line
 from classifier.files import atomic_write, open_file
 
 import safetensors
@@ -52,13 +52,13 @@ def read_tensors(path: str | Path, key: str) -> tuple[dict[str, Tensor], dict[st
             with safetensors.safe_open(path, "pt") as file:
                 tensors = {name: file.get_tensor(name) for name in names}
     except (safetensors.SafetensorError, OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{path} is not a readable safetensors file: {error}") from None
+        raise InputError(f"{path} is not a readable safetensors file: {one_line(error)}") from None
     if not isinstance(description, dict):
         raise InputError(f"{path} is no {key} of this project, or of another version of it.")
     try:
         digest, found = description.pop("sha256", None), _digest(tensors, description)
     except (RecursionError, RuntimeError, TypeError, ValueError) as error:  # numbers of less than a byte, for example
-        raise InputError(f"{path} holds what this project never writes: {error}") from None
+        raise InputError(f"{path} holds what this project never writes: {one_line(error)}") from None
     if digest != found:
         raise InputError(f"{path} is damaged: its contents do not match the digest they were saved with.")
     return tensors, description

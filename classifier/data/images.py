@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable
 
 from classifier.data.limits import MAX_PIXELS, MEMORY, memory_needed, require_small_icon
+from classifier.errors import one_line
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -114,7 +115,7 @@ def open_header(data: bytes) -> Image.Image:
     except Image.DecompressionBombError:
         raise ValueError(f"{_claimed(data)} is more than {MAX_PIXELS:,} pixels") from None
     except Exception as error:  # Pillow's decoders raise nearly anything on damaged files
-        raise ValueError(f"damaged: {error}") from None
+        raise ValueError(f"damaged: {one_line(error)}") from None
     if picture.width * picture.height > MAX_PIXELS:
         raise ValueError(f"{picture.width} × {picture.height} is more than {MAX_PIXELS:,} pixels")
     return picture
@@ -139,7 +140,7 @@ def _load(picture: Image.Image) -> Image.Image:
         picture.load()
         ImageOps.exif_transpose(picture, in_place=True)
     except Exception as error:
-        raise ValueError(f"damaged: {error}") from None
+        raise ValueError(f"damaged: {one_line(error)}") from None
     return _in_strips(picture, _to_rgb)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from classifier.data.names import require_sound
-from classifier.errors import InputError, shown
+from classifier.errors import InputError, one_line, shown
 from classifier.network.models import build_network
 from classifier.network.network import Network
 from classifier.network.preprocessing import Preprocessing
@@ -62,8 +62,7 @@ def load_checkpoint(path: str | Path) -> tuple[Network, Metadata]:
         network.module.load_state_dict(weights)
         _require_numbers(weights, network)
     except Exception as error:  # what a network's makers raise for names and sides that they do not expect
-        said = " ".join((str(error) or type(error).__name__).split())[:300]
-        raise InputError(f"{path} does not describe its own weights: {said}") from None
+        raise InputError(f"{path} does not describe its own weights: {one_line(error)}") from None
     network.temperature = metadata.temperature
     return network.eval(), metadata
 

@@ -43,6 +43,9 @@ class Preprocessing:
         Raises:
             KeyError, TypeError, ValueError: if `values` are not that, or no images could be treated so.
         """
+        for name in ("mean", "std"):
+            if not isinstance(values[name], list | tuple):
+                raise ValueError(f"{name} is {values[name]!r:.80}, not a list")
         made = cls(**{**values, "mean": tuple(values["mean"]), "std": tuple(values["std"])})
         for name in ("size", "crop"):
             if type(side := getattr(made, name)) is not int or not 1 <= side <= LARGEST:
@@ -52,7 +55,7 @@ class Preprocessing:
         for name, lowest in (("mean", -1e4), ("std", 1e-4)):  # for pixels in [0, 1]
             numbers = getattr(made, name)
             if len(numbers) != 3 or not all(_is_number(v) and lowest <= v <= 1e4 for v in numbers):
-                raise ValueError(f"{name} is {numbers!r}, not a number for each of three channels")
+                raise ValueError(f"{name} is {numbers!r:.200}, not a number for each of three channels")
         return made
 
     def centre(self, images: Images) -> Images:

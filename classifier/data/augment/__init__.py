@@ -10,7 +10,7 @@ from typing import Any
 
 from classifier.data.augment.operations import center_crop
 from classifier.data.augment.transforms import TRANSFORMS
-from classifier.errors import InputError, key_shown, nearest, shown
+from classifier.errors import InputError, key_shown, nearest, one_line, shown
 
 import torch
 from torch import Generator, Tensor
@@ -73,7 +73,7 @@ def find_problems(
         try:
             probe = TRANSFORMS[name](probe, Generator().manual_seed(0), **transforms[name])
         except Exception as error:  # what comes out of values of any type, deep inside a transform
-            yield f"{where}.{name}: {shown(dict(transforms[name]))} does not work: {' '.join(str(error).split())[:200]}"
+            yield f"{where}.{name}: {shown(dict(transforms[name]))} does not work: {one_line(error)}"
             continue
         resizing = name if probe.shape != before else resizing
     if resizing and (size := probe.shape[-1]) != out_size:

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from classifier.data.layouts.base import Dataset, Sample, Split
 from classifier.data.names import require_sound
-from classifier.errors import InputError, shown
+from classifier.errors import InputError, one_line, shown
 from classifier.files import open_file
 
 import numpy as np
@@ -54,7 +54,7 @@ def _load_images(path: Path, label_key: str, num_classes: int) -> tuple[list[str
     try:
         labels = np.array(batch[label_key])
     except (KeyError, ValueError, TypeError, OverflowError, RecursionError) as error:
-        raise _unlike(path, f"{label_key}: {error!r}") from None
+        raise _unlike(path, f"{label_key}: {type(error).__name__}, {one_line(error)}") from None
     data = batch.get("data")
     if labels.ndim != 1 or (labels.dtype.kind not in "iu" and len(labels)):
         raise _unlike(path, f"{label_key} are not whole numbers")
@@ -121,9 +121,7 @@ def _load_batch(path: Path) -> dict[str, Any]:
         with file:
             return {_text(key): value for key, value in _ArrayUnpickler(file, encoding="bytes").load().items()}
     except Exception as error:  # a damaged pickle can raise nearly anything
-        raise InputError(
-            f"{path} is not a CIFAR file and was not loaded: {' '.join(str(error).split())[:200]}"
-        ) from None
+        raise InputError(f"{path} is not a CIFAR file and was not loaded: {one_line(error)}") from None
 
 
 def _text(value: bytes | str) -> str:

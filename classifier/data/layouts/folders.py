@@ -10,7 +10,7 @@ from classifier.data.layouts.base import Dataset, Sample, Split
 from classifier.data.limits import MAX_BYTES
 from classifier.data.names import look_alike, require_sound
 from classifier.data.splits import SPLITS
-from classifier.errors import InputError
+from classifier.errors import InputError, key_shown
 from classifier.files import odd_kind, read_file
 
 
@@ -36,7 +36,7 @@ def open_folders(root: Path) -> Dataset:
         require_sound((f.relative_to(root).as_posix() for f, _ in images), f"{root}/")
         splits[split] = Split(len(images), _folder_samples(root, images))
     if skipped:
-        print(f"ignored {len(skipped)} file(s) whose ending is no image format's, such as {skipped[0]}")
+        print(f"ignored {len(skipped)} file(s) whose ending is no image format's, such as {key_shown(str(skipped[0]))}")
     return Dataset("image folders", classes, splits)
 
 

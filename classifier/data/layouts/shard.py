@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from classifier.data.layouts.base import Sample
-from classifier.errors import InputError, shown
+from classifier.errors import InputError, one_line, shown
 from classifier.files import open_file
 
 _ROWS_AT_ONCE = 256  # bounds memory: a row group may be as large as the file
@@ -121,5 +121,4 @@ def _readable(path: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, pyarrow.ArrowException, ValueError, KeyError, MemoryError) as error:
-        said = " ".join(str(error).split())[:200] or type(error).__name__
-        raise InputError(f"{path} is not a readable parquet file: {said}") from None
+        raise InputError(f"{path} is not a readable parquet file: {one_line(error)}") from None
