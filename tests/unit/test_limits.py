@@ -5,6 +5,7 @@ import struct
 import subprocess
 import sys
 import threading
+import time
 import tracemalloc
 import zlib
 from pathlib import Path
@@ -141,6 +142,12 @@ def test_an_icon_says_what_it_holds(name):
         decode(BOMBS[name], 16)
 
 
+@pytest.mark.parametrize("name", ["webp", "webp of 2**24"])
+def test_what_pillow_itself_would_take_memory_for_is_refused_by_it(name):
+    with pytest.raises(ValueError, match=r"is more than 100,000,000 pixels$"):
+        decode(BOMBS[name], 16)
+
+
 @pytest.mark.parametrize("name", ["plain ppm", "jpeg 2000"])
 def test_what_takes_many_times_its_size_to_decode_is_refused_with_the_remedy(name):
     with pytest.raises(ValueError, match=r"^9000 × 9000 as (PPM|JPEG2000) would take [\d,]+ MB to decode, .* PNG$"):
@@ -227,7 +234,12 @@ def test_a_column_is_squashed_without_making_it_wide(monkeypatch):
     column = np.zeros((30_000, 1, 3), np.uint8)
     column[15_000:] = 200
     monkeypatch.setattr("classifier.data.images.MAX_PIXELS", 1_000_000)
+    resize, sizes = Image.Image.resize, []
+    monkeypatch.setattr(
+        Image.Image, "resize", lambda self, size, *rest: sizes.append(size) or resize(self, size, *rest)
+    )
     squashed = decode(column, 16, "squash")
+    assert sizes == [(1, 16), (16, 16)]
     assert squashed.shape == (3, 16, 16)
     assert (squashed[:, :7] == 0).all()
     assert (squashed[:, 9:] == 200).all()
@@ -246,6 +258,7 @@ def test_threads_share_a_budget_and_what_is_larger_goes_alone():
                 with lock:
                     together[0] += needed
                     most.append((together[0], needed))
+                time.sleep(0.0005)
                 with lock:
                     together[0] -= needed
 
