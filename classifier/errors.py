@@ -2,6 +2,7 @@
 
 import datetime
 import io
+import os
 import platform
 import subprocess
 import sys
@@ -30,11 +31,17 @@ def run(main: Callable[[], None]) -> None:
             stream.reconfigure(errors="backslashreplace")
     try:
         main()
+        sys.stdout.flush()  # here, where what fails is said
     except InputError as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
         sys.exit("interrupted")
     except Exception as error:
+        if isinstance(error, OSError) and error.filename is None:
+            # Perhaps it was the output, whose rest could not be written at the end either.
+            sys.stdout = open(os.devnull, "w")  # noqa: SIM115 (until the end of the process)
+        if isinstance(error, BrokenPipeError):  # whoever read it has left, such as `| head`
+            sys.exit(1)
         sys.exit(f"error: {_explain(error)}")
 
 

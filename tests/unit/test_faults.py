@@ -55,7 +55,8 @@ def test_too_little_memory_is_said_with_the_remedy(error):
     assert "not enough memory" in ended(raising(error))
 
 
-def test_what_the_system_refuses_is_one_sentence_with_the_file():
+def test_what_the_system_refuses_is_one_sentence_with_the_file(monkeypatch):
+    monkeypatch.setattr(sys, "stdout", sys.stdout)  # which is given up where it cannot be written
     denied = OSError(errno.EACCES, os.strerror(errno.EACCES), "data/secret.json")
     assert ended(raising(denied)) == "error: data/secret.json: Permission denied."
     assert ended(raising(OSError(errno.ENOSPC, "No space left on device"))) == (
@@ -84,6 +85,18 @@ def test_a_script_exits_with_status_1_and_prints_any_name_in_any_locale():
     assert done.stdout == "caf\\udce9 \\xe9\n"
     assert done.stderr.startswith("error: this is a fault of this program")
     Path(re.search(r"file (\S+),", done.stderr)[1]).unlink()
+
+
+@pytest.mark.parametrize(
+    ("target", "status", "said"),
+    [("> /dev/full", 1, "error: this machine: No space left on device.\n"), ("| true", 0, "")],
+)
+def test_output_that_cannot_be_written_is_said_once_or_belongs_to_who_went_away(target, status, said):
+    code = "import time; from classifier.errors import run; run(lambda: (time.sleep(0.5), print('x' * 99)))"
+    done = subprocess.run(
+        ["sh", "-c", f'"$0" -c "$1" {target}', sys.executable, code], cwd=ROOT, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr) == (status, said)
 
 
 def test_bad_input_is_its_sentence():
