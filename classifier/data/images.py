@@ -57,7 +57,11 @@ def decode(image: bytes | np.ndarray, size: int, fit: str = "crop", interpolatio
         return _fit(Image.fromarray(image), size, fit, interpolation)
     picture = open_header(image)
     with MEMORY.reserve(memory_needed(picture, image)):
-        return _fit(_load(picture), size, fit, interpolation)
+        loaded = _load(picture)
+        del picture  # what is reserved is also freed before others get it
+        pixels = _fit(loaded, size, fit, interpolation)
+        del loaded
+    return pixels
 
 
 def _fit(picture: Image.Image, size: int, fit: str, interpolation: str) -> np.ndarray:

@@ -4,6 +4,7 @@ One image takes less than IMAGE bytes, all that are decoded at the same time les
 there are; the interpreter comes on top, and what is done with the results.
 """
 
+import ctypes
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ MAX_PIXELS = 100_000_000
 IMAGE = 900_000_000  # bytes
 MAX_BYTES = 400_000_000  # of an encoded image: an uncompressed one of MAX_PIXELS
 TOTAL = 1_000_000_000
+WORTH_TRIMMING = 64_000_000  # bytes; a smaller picture's may stay with its thread, which soon needs as many again
 ICON = 1024  # pixels a side of a picture in an .ico; the format's own limit was 256
 
 # Bytes a pixel, measured: what decoders keep for themselves beside the picture, ...
@@ -93,6 +95,10 @@ def require_small_icon(data: bytes) -> None:
             raise ValueError(f"an icon that holds {sides[0]} × {sides[1]} pixels, more than {ICON} a side")
 
 
+# glibc keeps for a thread what it has freed; this gives it back to the system. Other C libraries have no such function.
+_trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+
+
 class Budget:
     """Bytes that several threads share: who needs more than is left waits until others are done."""
 
@@ -108,6 +114,8 @@ class Budget:
         try:
             yield
         finally:
+            if needed >= WORTH_TRIMMING and _trim:
+                _trim(0)
             with self._changed:
                 self.used -= needed
                 self._changed.notify_all()

@@ -25,6 +25,7 @@ def on_a_small_disk(clone: Clone, size: str, command: str) -> tuple[int, str, li
     script = (
         f"mount -t tmpfs -o size={size} tmpfs .dvc/small && {command}; code=$?; cp -r .dvc/small {copied}; exit $code"
     )
+    clone = Clone(clone.path, cold=True)  # the warm process has mounted nothing
     clone.run("dvc", "config", "--local", "cache.dir", str(clone.path / ".dvc/small"))
     process = clone.start(*UNSHARE, "sh", "-c", script)
     output, _ = process.communicate(timeout=300)
