@@ -82,7 +82,9 @@ def _to_metadata(description: dict[str, Any]) -> Metadata:
         temperature=description.get("temperature", 1.0),
         pretrained=description.get("pretrained"),
     )
-    classes, temperature = metadata.classes, metadata.temperature
+    classes, temperature, seen = metadata.classes, metadata.temperature, metadata.preprocessing
+    if seen.crop > seen.size:  # which a few of timm's weights say of themselves, and no training here makes
+        raise ValueError(f"crop is {seen.crop}, which is more than size, {seen.size}")
     if not isinstance(metadata.model, str):
         raise ValueError(f"model is {shown(metadata.model)}")
     if not isinstance(classes, list) or not all(isinstance(name, str) and name for name in classes):

@@ -50,8 +50,6 @@ class Preprocessing:
         for name in ("size", "crop"):
             if type(side := getattr(made, name)) is not int or not 1 <= side <= LARGEST:
                 raise ValueError(f"{name} is {side!r}, not a number of pixels up to {LARGEST}")
-        if made.crop > made.size:
-            raise ValueError(f"crop is {made.crop}, which is more than size, {made.size}")
         for name, lowest in (("mean", -1e4), ("std", 1e-4)):  # for pixels in [0, 1]
             numbers = getattr(made, name)
             if len(numbers) != 3 or not all(_is_number(v) and lowest <= v <= 1e4 for v in numbers):

@@ -310,6 +310,7 @@ def test_many_large_photographs_in_many_threads_stay_below_the_bound(tmp_path):
     assert peak < 1.25 * 2**30
 
 
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 def test_a_png_of_the_limit_is_allowed_and_one_above_is_not():
     for side, allowed in ((10_000, True), (10_001, False)):
         content = png(struct.pack(">IIBBBBB", side, 10_000, 8, 6, 0, 0, 0), b"\0" * 100)
