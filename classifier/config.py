@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 from classifier.errors import InputError, nearest
 from classifier.paths import PARAMS
-from classifier.schema import ClassWeights, Must, Transforms, UniqueKeyLoader, validate
+from classifier.schema import ClassWeights, Must, Transforms, read_yaml, validate
 
 import yaml
 
@@ -107,7 +107,7 @@ def load_params(
     """
     try:
         with open(path, encoding="utf-8") as file:
-            document = yaml.load(file, Loader=UniqueKeyLoader)
+            document = read_yaml(file)
     except FileNotFoundError:
         raise InputError(f"{path} not found: run from the repository root.") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:

@@ -17,8 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from classifier.paths import PARAMS
-
-import yaml
+from classifier.schema import read_yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 # Seconds that finish() waits for the run; then again, while a spare process starts; then for the spare's offline run.
@@ -89,7 +88,7 @@ def start_run(stage: str, environment: dict[str, Any]) -> Tracker:
         print("W&B: not installed, so this run is not tracked")
         return Tracker()
     try:
-        params = yaml.safe_load(PARAMS.read_text(encoding="utf-8"))
+        params = read_yaml(PARAMS.read_text(encoding="utf-8"))
         tracker = Tracker(process := _spawn())
         if process.stdin:
             os.set_blocking(process.stdin.fileno(), False)
