@@ -7,8 +7,10 @@ frame of an animation counts. 32-bit and floating-point images have no agreed ra
 
 import io
 
+from classifier.data.transparency import load
+
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image
 
 # Not all that Pillow opens: some plugins start other programs or read documents.
 FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "TGA", "ICO")
@@ -93,11 +95,31 @@ def _open(data: bytes) -> Image.Image:
     if picture.width * picture.height > MAX_PIXELS:
         raise ValueError(f"{picture.width} × {picture.height} is more than {MAX_PIXELS:,} pixels")
     try:
-        picture.load()
-        upright = ImageOps.exif_transpose(picture)
+        upright = _upright(load(picture, data))
     except Exception as error:
         raise ValueError(f"damaged: {error}") from None
     return _to_rgb(upright)
+
+
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def _upright(picture: Image.Image) -> Image.Image:
+    """A picture as its EXIF data want it turned; as it is stored, if these are damaged or say nothing sensible."""
+    try:
+        orientation = picture.getexif().get(ExifTags.Base.Orientation)
+        turn = TURNS.get(orientation) if isinstance(orientation, int) else None
+    except Exception:  # whatever is wrong with them, the pixels are fine
+        return picture
+    return picture if turn is None else picture.transpose(turn)
 
 
 def _to_rgb(picture: Image.Image) -> Image.Image:
@@ -109,6 +131,7 @@ def _to_rgb(picture: Image.Image) -> Image.Image:
         eight_bits = np.asarray(picture).astype(np.uint32) * 255 // 65535
         return Image.fromarray(eight_bits.astype(np.uint8)).convert("RGB")
     if picture.has_transparency_data:
+        picture = picture.convert("LA") if picture.mode == "La" else picture  # which Pillow converts to nothing else
         white = Image.new("RGBA", picture.size, "white")
         return Image.alpha_composite(white, picture.convert("RGBA")).convert("RGB")
     return picture.convert("RGB")

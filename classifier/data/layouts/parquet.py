@@ -5,30 +5,39 @@ library writes: an Image feature (struct<bytes, path>) and a ClassLabel feature 
 """
 
 import json
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from classifier.data.layouts.base import Dataset, Sample, Split
+from classifier.data.layouts.finding import require_whole_set, split_of_shard
 from classifier.errors import InputError
 
-_SHARD = re.compile(r"(train|validation|valid|val|test)\b")
 _ROWS_AT_ONCE = 256  # bounds memory: a row group may be as large as the file
 
 
 def open_parquet(root: Path, shards: list[Path]) -> Dataset:
     files: dict[str, list[Path]] = {}
+    configurations: dict[str, Path] = {}
     for shard in shards:
-        match = _SHARD.match(shard.name)
-        if match is None:
-            raise InputError(f"{shard}: a shard's name must begin with train, validation, val or test.")
-        files.setdefault({"validation": "val", "valid": "val"}.get(match[1], match[1]), []).append(shard)
+        split, configuration = split_of_shard(shard, root)
+        files.setdefault(split, []).append(shard)
+        configurations.setdefault(configuration, shard)
+    if len(configurations) > 1:
+        raise InputError(
+            f"{root}/ holds {len(configurations)} configurations of a dataset, of which one can be meant: keep one "
+            f"of {', '.join(str(shard.parent) + '/' for shard in configurations.values())}."
+        )
+    for split, of_split in files.items():
+        require_whole_set(of_split, split)
     if "train" not in files:
         raise InputError(f"{root}/ has parquet shards but no train-*.parquet.")
     columns = {shard: _columns(shard) for shard in shards}
     first = files["train"][0]
     image_column, label_column, classes = columns[first]
+    for kind, taken in (("Image", image_column), ("ClassLabel", label_column)):
+        if len(candidates := _columns_of(first, kind)) > 1:
+            print(f"{first} has {len(candidates)} {kind} columns ({', '.join(candidates)}): {taken} is taken")
     for shard, described in columns.items():
         if described != columns[first]:
             missing, extra = set(classes) - set(described[2]), set(described[2]) - set(classes)
@@ -40,20 +49,13 @@ def open_parquet(root: Path, shards: list[Path]) -> Dataset:
     return Dataset(
         "parquet shards",
         classes,
-        {split: _parquet_split(root, files[split], image_column, label_column, len(classes)) for split in files},
+        {s: _parquet_split(root, files[s], image_column, label_column, len(classes)) for s in files},
     )
 
 
 def _columns(shard: Path) -> tuple[str, str, list[str]]:
     """The image column, the label column and the class names of a shard, from its schema."""
-    schema = _parquet_file(shard).schema_arrow
-    metadata = (schema.metadata or {}).get(b"huggingface")
-    try:
-        features = json.loads(metadata)["info"]["features"] if metadata else {}
-    except (ValueError, KeyError, TypeError):
-        features = {}
-    images = [name for name, feature in features.items() if _type(feature) == "Image"]
-    labels = [name for name, feature in features.items() if _type(feature) == "ClassLabel"]
+    images, labels = _columns_of(shard, "Image"), _columns_of(shard, "ClassLabel")
     if not images or not labels:
         raise InputError(
             f"{shard} does not say which columns are the image and the class: it needs the `huggingface` schema "
@@ -61,7 +63,20 @@ def _columns(shard: Path) -> tuple[str, str, list[str]]:
         )
     # CIFAR-100 has a fine and a coarse label: the one called `label` wins, else the first.
     label = "label" if "label" in labels else labels[0]
-    return images[0], label, features[label]["names"]
+    return images[0], label, _features(shard)[label]["names"]
+
+
+def _columns_of(shard: Path, kind: str) -> list[str]:
+    return [name for name, feature in _features(shard).items() if _type(feature) == kind]
+
+
+def _features(shard: Path) -> dict[str, Any]:
+    """What the `datasets` library says of each column; empty if it says nothing."""
+    metadata = (_parquet_file(shard).schema_arrow.metadata or {}).get(b"huggingface")
+    try:
+        return json.loads(metadata)["info"]["features"] if metadata else {}
+    except (ValueError, KeyError, TypeError):
+        return {}
 
 
 def _type(feature: Any) -> str | None:

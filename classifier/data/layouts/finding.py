@@ -1,0 +1,224 @@
+"""What the names of files and folders in a dataset mean: a split, a shard of a set, or nothing of the dataset."""
+
+import os
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from classifier.errors import InputError
+
+SPLIT_NAMES = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
+    **dict.fromkeys(("test", "testing"), "test"),
+}
+EITHER = ("eval", "evaluation", "holdout", "held-out", "heldout")  # to some people val, to others test
+
+# What file systems, cameras' storage, browsers of pictures and sync programs put beside people's files.
+SERVICE = {
+    *["@eadir", "@tmp", "@recycle", "@recently-snapshot", "@sharesnap", "#recycle", "#snapshot", "$recycle.bin"],
+    *["__macosx", "lost+found", "system volume information", "recycler", "recycled", "network trash folder"],
+    *["temporary items", "thevolumesettingsfolder", "_gsdata_", "__pycache__"],
+    *["thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "icon\r", "picasa.ini"],
+}
+_CONFLICT = re.compile(
+    r"\((.*\b)?conflicted copy\b.*\)|\(.*\bcase conflict\b.*\)|\(unicode encoding conflict\b.*\)"  # Dropbox, Nextcloud
+    r"|\.sync-conflict-\d{8}-\d{6}|[_-]conflict-\d{8}-\d{6}|^~syncthing~"  # Syncthing, ownCloud
+    r"|\.conflict(\(\d+\))?(\.|$)|\(sfconflict .*\)|\[(conflict|conflicted)[^]]*\]",  # Resilio, Seafile, Google, pCloud
+    re.IGNORECASE,
+)
+# Pictures all the same, that no decoder here reads.
+UNREAD = {
+    *[".heic", ".heif", ".hif", ".jxl", ".jxr", ".psd", ".xcf", ".svg", ".svgz", ".eps", ".pdf", ".exr", ".hdr"],
+    *[".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf", ".pef", ".srw", ".dcm", ".qoi", ".pcx", ".wmf"],
+    *[".icns", ".dds", ".fits", ".sgi", ".emf", ".xpm", ".xbm", ".djvu", ".mpo", ".webm", ".mp4", ".mov"],
+}
+
+_SHARD = re.compile(r"(?P<split>[a-z]+)(?=$|[^a-z])", re.IGNORECASE)
+_OF = re.compile(r"(\d+)-of-(\d+)")
+_DEPTH = 2  # folders that a shard may lie in: default/train/0000.parquet
+_NUMBER = re.compile(r"(?:[a-z]+[-_.]?)?(\d+)", re.IGNORECASE)
+
+
+def split_of(name: str) -> str | None:
+    """Which split a folder or a part of a file's name plainly means, in whatever case; None if none."""
+    return SPLIT_NAMES.get(name.casefold())
+
+
+def is_service(name: str) -> bool:
+    """Whether a file or folder of this name is hidden or not people's own."""
+    return kind_of_service(name) is not None
+
+
+def kind_of_service(name: str) -> str | None:
+    """Under what to count a file or folder that is no part of a dataset; None if it may be one."""
+    if name.casefold() in SERVICE:
+        return name.strip()
+    if name.startswith("."):
+        return "hidden"
+    return "conflict copies" if _CONFLICT.search(name) else None
+
+
+class LeftOut:
+    """Counts what was left out, and says so."""
+
+    def __init__(self) -> None:
+        self.service: Counter[str] = Counter()
+        self.unread: list[Path] = []  # pictures of formats that are not read
+        self.others: list[Path] = []  # no pictures
+        self.loose: list[Path] = []  # pictures in no class folder
+        self.example: Path | None = None
+
+    def takes(self, path: Path) -> bool:
+        """Whether `path` is hidden or not people's own; then it is counted."""
+        if kind := kind_of_service(path.name):
+            self.service[kind] += 1
+            self.example = self.example or path
+        return kind is not None
+
+    def pictures(self, paths: Iterable[Path], known: set[str]) -> list[Path]:
+        """Those of `paths` whose ending is that of a format that is read; the others are counted."""
+        found: list[Path] = []
+        for path in paths:
+            ending = path.suffix.lower()
+            (found if ending in known else self.unread if ending in UNREAD else self.others).append(path)
+        return found
+
+    def say(self) -> None:
+        """Print a line for each kind of thing that was left out."""
+        if self.service:
+            counts = ", ".join(f"{number} × {kind}" for kind, number in sorted(self.service.items()))
+            print(f"left out what file systems and sync programs keep: {counts}, such as {self.example}")
+        if self.unread:
+            formats = ", ".join(sorted({path.suffix.lower() for path in self.unread}))
+            print(
+                f"left out {len(self.unread)} picture(s) of formats that are not read ({formats}), such as "
+                f"{self.unread[0]}: convert them to JPEG or PNG"
+            )
+        if self.others:
+            print(f"ignored {len(self.others)} file(s) whose ending is no image format's, such as {self.others[0]}")
+        if self.loose:
+            print(f"ignored {len(self.loose)} picture(s) that lie in no class folder, such as {self.loose[0]}")
+
+
+def split_folders(root: Path, left_out: LeftOut) -> dict[str, Path]:
+    """The folder of each split, in the order train, val, test.
+
+    Raises:
+        InputError: naming a folder that is no split, may be one of two, or is a second one of the same.
+    """
+    found: dict[str, Path] = {}
+    for path in sorted(root.iterdir()):
+        if not path.is_dir() or left_out.takes(path):
+            continue
+        split = split_of(path.name)
+        if not split:
+            raise InputError(f"{path}/ {_no_split(path.name)} Rename it, or move it out of {root}/.")
+        if split in found:
+            raise InputError(f"{found[split]}/ and {path}/ are both {split}: join them, or move one out of {root}/.")
+        found[split] = path
+        if path.name != split:
+            print(f"{path}/ is taken for the {split} split")
+    return {split: found[split] for split in ("train", "val", "test") if split in found}
+
+
+def split_of_shard(shard: Path, root: Path) -> tuple[str, str]:
+    """The split of a parquet file, by its name or its folder's; and the folder of its configuration, "" for none.
+
+    Raises:
+        InputError: if neither name is a split's, or each another's.
+    """
+    folders = list(shard.relative_to(root).parts[:-1])
+    by_folder = split_of(folders[-1]) if folders else None
+    match = _SHARD.match(shard.name)
+    by_name = split_of(match["split"]) if match else None
+    if by_folder:
+        folders.pop()
+    if by_folder and by_name and by_folder != by_name:
+        raise InputError(f"{shard}: its name says {by_name} and its folder {by_folder}: rename one of them.")
+    split = by_name or (by_folder if shard.stem.isdecimal() or not match else None)
+    if not split:
+        said = match["split"] if match else shard.stem
+        raise InputError(f"{shard}: a shard's name must begin with its split: {said!r} {_no_split(said)}")
+    return split, "/".join(folders)
+
+
+def require_whole_set(shards: list[Path], split: str) -> None:
+    """Refuse a numbered set of files of which one is missing, or two sets in one.
+
+    Raises:
+        InputError: naming what is missing.
+    """
+    parts = {shard: match for shard in shards if (match := _OF.search(shard.stem))}
+    totals = {match[2] for match in parts.values()}
+    if len(totals) > 1 or (parts and len(parts) < len(shards)):
+        first = next(iter(parts))
+        other = next(s for s in shards if s not in parts or parts[s][2] != parts[first][2])
+        raise InputError(f"{first} and {other} are not of one set of shards: remove what does not belong to {split}.")
+    if parts:
+        _require_numbers({s: m[1] for s, m in parts.items()}, range(int(next(iter(totals)))))
+        return
+    numbers = {shard: match[1] for shard in shards if (match := _NUMBER.fullmatch(shard.stem))}
+    if numbers and len(numbers) == len(shards):
+        values = sorted(map(int, numbers.values()))
+        counted = any(len(text) > 1 and text.startswith("0") for text in numbers.values()) or values[0] < 2
+        start = min(values[0], 1) if counted else values[0]
+        start = 0 if any(shard.stem.isdecimal() for shard in shards) else start  # as the Hub converts: 0000.parquet
+        _require_numbers(numbers, range(start, values[-1] + 1))
+
+
+def _require_numbers(numbers: dict[Path, str], wanted: range) -> None:
+    """Refuse a set of files whose numbers are not exactly `wanted`."""
+    by_number: dict[int, Path] = {}
+    for shard, text in numbers.items():
+        if int(text) in by_number:
+            raise InputError(f"{by_number[int(text)]} and {shard} have the same number: remove one.")
+        by_number[int(text)] = shard
+    shard, text = next(iter(numbers.items()))
+    name = shard.stem
+    start = name.index(text)
+    names = {i: f"{name[:start]}{i:0{len(text)}}{name[start + len(text) :]}{shard.suffix}" for i in wanted}
+    if missing := [names[i] for i in wanted if i not in by_number]:
+        listed = ", ".join(missing[:5]) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
+        raise InputError(f"{shard.parent}/ lacks {len(missing)} of {len(wanted)} shards: {listed}: fetch the rest.")
+    if extra := sorted(set(by_number) - set(wanted)):
+        raise InputError(f"{by_number[extra[0]]} does not belong to a set of {len(wanted)} shards: remove it.")
+
+
+def _no_split(name: str) -> str:
+    """Why a name is no split's, and which names are."""
+    if name.casefold() in EITHER:
+        return "may mean val or test: call it which it is."
+    return "is no split: these are train, val (or valid, validation, dev) and test."
+
+
+def find_shards(root: Path) -> list[Path]:
+    """The parquet files of `root`, at most two folders down, but not conflict copies and what is hidden."""
+    found: list[Path] = []
+    left_out = LeftOut()
+    for parent, folders, names in os.walk(root, onerror=refuse):
+        deep = len(Path(parent).relative_to(root).parts)
+        folders[:] = [] if deep == _DEPTH else [name for name in folders if not is_service(name)]
+        shards = [Path(parent, name) for name in names if name.endswith(".parquet")]
+        found += [shard for shard in shards if not left_out.takes(shard)]
+    left_out.say()
+    return sorted(found)
+
+
+def refuse(error: OSError) -> None:
+    """For os.walk, which would go on without the folder that it cannot read."""
+    raise error
+
+
+@contextmanager
+def readable() -> Iterator[None]:
+    """Say in a sentence which file or folder the block cannot read: an image must not be left out in silence."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(
+            f"{error.filename} cannot be read ({error.strerror}): give yourself the right to, with `chmod -R u+rX`, "
+            "or move it out of the dataset."
+        ) from None
