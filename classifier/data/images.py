@@ -6,7 +6,9 @@ frame of an animation counts. 32-bit and floating-point images have no agreed ra
 """
 
 import io
+import re
 
+from classifier.data.jpeg import require_whole
 from classifier.data.transparency import load
 
 import numpy as np
@@ -14,6 +16,16 @@ from PIL import ExifTags, Image
 
 # Not all that Pillow opens: some plugins start other programs or read documents.
 FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "TGA", "ICO")
+# Pictures that are none of these, by how they begin, whatever their names.
+UNREAD = {
+    "a HEIC": re.compile(rb"....ftyp(heic|heix|heim|heis|hevc|hevx|mif1|msf1)", re.DOTALL),
+    "a JPEG XL": re.compile(rb"\xff\x0a|\0\0\0\x0cJXL \r\n\x87\n", re.DOTALL),
+    "a Photoshop": re.compile(rb"8BPS\0"),
+    "an SVG": re.compile(rb"\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*|<!DOCTYPE svg[^>]*>\s*)*<svg[\s>]", re.DOTALL),
+    "a PDF": re.compile(rb"%PDF-"),
+    "an OpenEXR": re.compile(rb"v/1\x01"),
+    "a raw camera": re.compile(rb"FUJIFILMCCD-RAW|II(RO|RS|U\0)|....ftypcrx ", re.DOTALL),
+}
 MAX_PIXELS = 100_000_000  # 300 MB as RGB; a decompression bomb claims more
 Image.MAX_IMAGE_PIXELS = None  # _open checks, and says the size
 
@@ -89,6 +101,9 @@ def _open(data: bytes) -> Image.Image:
     try:
         picture = Image.open(io.BytesIO(data), formats=FORMATS)
     except Image.UnidentifiedImageError:
+        kind = next((name for name, magic in UNREAD.items() if magic.match(data)), None)
+        if kind:
+            raise ValueError(f"{kind} picture, a format that is not read: convert it to JPEG or PNG") from None
         raise ValueError("not an image, or of an unknown format") from None
     except Exception as error:  # Pillow's decoders raise nearly anything on damaged files
         raise ValueError(f"damaged: {error}") from None
@@ -96,6 +111,8 @@ def _open(data: bytes) -> Image.Image:
         raise ValueError(f"{picture.width} × {picture.height} is more than {MAX_PIXELS:,} pixels")
     try:
         upright = _upright(load(picture, data))
+        if picture.format in ("JPEG", "MPO"):
+            require_whole(data)
     except Exception as error:
         raise ValueError(f"damaged: {error}") from None
     return _to_rgb(upright)

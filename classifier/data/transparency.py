@@ -47,6 +47,6 @@ def _mask(same: np.ndarray) -> Image.Image:
 def _low_bytes(data: bytes) -> Image.Image:
     """The lower halves of an RGB image's 16-bit samples, of which Pillow itself keeps the upper ones."""
     picture = Image.open(io.BytesIO(data), formats=("PNG",))
-    picture.tile = [tile._replace(args="RGB;16L") for tile in picture.tile]  # type: ignore[attr-defined]
+    picture.tile = [tile._replace(args="RGB;16L") for tile in picture.tile]
     picture.load()
     return picture
