@@ -287,7 +287,7 @@ def test_a_jpeg_with_restart_markers_that_lacks_a_part_is_refused(kind):
         data[:restart] + data[restart + 2 :],
         data[:restart] + b"\xff\xd6" + data[restart + 2 :],
     ):
-        with pytest.raises(ValueError, match="damaged: .*restart markers"):
+        with pytest.raises(ValueError, match=r"damaged: .*restart markers"):
             decode(damaged, 16)
 
 
