@@ -33,7 +33,7 @@ _CONFLICT = re.compile(
 UNREAD = {
     *[".heic", ".heif", ".hif", ".jxl", ".jxr", ".psd", ".xcf", ".svg", ".svgz", ".eps", ".pdf", ".exr", ".hdr"],
     *[".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf", ".pef", ".srw", ".dcm", ".qoi", ".pcx", ".wmf"],
-    *[".icns", ".dds", ".fits", ".sgi", ".emf", ".xpm", ".xbm", ".djvu", ".mpo", ".webm", ".mp4", ".mov"],
+    *[".icns", ".dds", ".fits", ".sgi", ".emf", ".xpm", ".xbm", ".djvu", ".mpo"],
 }
 
 _SHARD = re.compile(r"(?P<split>[a-z]+)(?=$|[^a-z])", re.IGNORECASE)
@@ -128,7 +128,7 @@ def split_of_shard(shard: Path, root: Path) -> tuple[str, str]:
     """The split of a parquet file, by its name or its folder's; and the folder of its configuration, "" for none.
 
     Raises:
-        InputError: if neither name is a split's, or each another's.
+        InputError: if neither name is a split's, or they are of two.
     """
     folders = list(shard.relative_to(root).parts[:-1])
     by_folder = split_of(folders[-1]) if folders else None
@@ -138,9 +138,9 @@ def split_of_shard(shard: Path, root: Path) -> tuple[str, str]:
         folders.pop()
     if by_folder and by_name and by_folder != by_name:
         raise InputError(f"{shard}: its name says {by_name} and its folder {by_folder}: rename one of them.")
-    split = by_name or (by_folder if shard.stem.isdecimal() or not match else None)
+    said = match["split"] if match else folders[-1] if folders else shard.stem
+    split = by_name or (None if said.casefold() in EITHER else by_folder)
     if not split:
-        said = match["split"] if match else shard.stem
         raise InputError(f"{shard}: a shard's name must begin with its split: {said!r} {_no_split(said)}")
     return split, "/".join(folders)
 
