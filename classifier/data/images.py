@@ -12,7 +12,7 @@ from classifier.data.jpeg import require_whole
 from classifier.data.transparency import load
 
 import numpy as np
-from PIL import ExifTags, Image
+from PIL import Image, ImageOps
 
 # Not all that Pillow opens: some plugins start other programs or read documents.
 FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "TGA", "ICO")
@@ -110,33 +110,23 @@ def _open(data: bytes) -> Image.Image:
     if picture.width * picture.height > MAX_PIXELS:
         raise ValueError(f"{picture.width} × {picture.height} is more than {MAX_PIXELS:,} pixels")
     try:
-        upright = _upright(load(picture, data))
+        load(picture, data)
+        _turn_upright(picture)
         if picture.format in ("JPEG", "MPO"):
             require_whole(data)
     except Exception as error:
         raise ValueError(f"damaged: {error}") from None
-    return _to_rgb(upright)
+    return _to_rgb(picture)
 
 
-TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-
-
-def _upright(picture: Image.Image) -> Image.Image:
-    """A picture as its EXIF data want it turned; as it is stored, if these are damaged or say nothing sensible."""
+def _turn_upright(picture: Image.Image) -> None:
+    """Turn a picture as its EXIF data want it; it stays as it is stored where these are damaged or make no sense."""
     try:
-        orientation = picture.getexif().get(ExifTags.Base.Orientation)
-        turn = TURNS.get(orientation) if isinstance(orientation, int) else None
+        ImageOps.exif_transpose(picture, in_place=True)
+    except MemoryError:
+        raise
     except Exception:  # whatever is wrong with them, the pixels are fine
-        return picture
-    return picture if turn is None else picture.transpose(turn)
+        return
 
 
 def _to_rgb(picture: Image.Image) -> Image.Image:

@@ -13,7 +13,7 @@ SCALE = {"L;2": 0x55, "L;4": 0x11}  # from samples of 2 and 4 bits to 8
 ROWS = 256  # compared at a time, which bounds memory
 
 
-def load(picture: Image.Image, data: bytes) -> Image.Image:
+def load(picture: Image.Image, data: bytes) -> None:
     """Decode `picture`, which Pillow has opened from `data`, with that colour in white.
 
     Raises:
@@ -22,11 +22,12 @@ def load(picture: Image.Image, data: bytes) -> Image.Image:
     stored = picture.tile[0].args if picture.format == "PNG" and picture.tile else None  # type: ignore[attr-defined]
     picture.load()
     if stored is None or picture.mode not in ("1", "L", "I;16", "RGB") or "transparency" not in picture.info:
-        return picture
+        return
     colour = np.array(picture.info.pop("transparency"))
     if picture.mode == "I;16":
         pixels = np.asarray(picture)
-        return Image.fromarray(np.where(pixels == colour, np.uint16(65535), pixels))
+        picture.im = Image.fromarray(np.where(pixels == colour, np.uint16(65535), pixels)).im
+        return
     if stored == "RGB;16B":
         low = _low_bytes(data)
         planes = [(picture, colour >> 8), (low, colour & 255)]
@@ -36,7 +37,6 @@ def load(picture: Image.Image, data: bytes) -> Image.Image:
         box = (0, top, picture.width, min(picture.height, top + ROWS))
         same = [(np.asarray(plane.crop(box)).astype(np.uint8) == value) for plane, value in planes]
         picture.paste("white", box, _mask(np.logical_and.reduce(same)))
-    return picture
 
 
 def _mask(same: np.ndarray) -> Image.Image:
