@@ -8,7 +8,10 @@ from pathlib import Path
 from classifier.data.images import endings
 from classifier.data.layouts.base import Dataset, Sample, Split
 from classifier.data.layouts.finding import LeftOut, readable, refuse, split_folders
+from classifier.data.limits import MAX_BYTES
+from classifier.data.names import look_alike, require_sound
 from classifier.errors import InputError
+from classifier.files import odd_kind, read_file
 
 
 def open_folders(root: Path) -> Dataset:
@@ -30,6 +33,7 @@ def _open_folders(root: Path) -> Dataset:
             raise InputError(
                 f"{folders[split]}/ and {folders['train']}/ must have the same class folders: "
                 f"missing in {split}: {missing or 'none'}, only in {split}: {extra or 'none'}."
+                + look_alike(missing, extra)
             )
     if not classes:
         raise InputError(f"{folders['train']}/ holds no folders: it should hold a folder of images for each class.")
@@ -39,6 +43,7 @@ def _open_folders(root: Path) -> Dataset:
         for label, name in enumerate(classes):
             files = _files(folder / name, root, left_out)
             images += [(file, label) for file in left_out.pictures(files, known)]
+        require_sound((file.relative_to(root).as_posix() for file, _ in images), f"{root}/")
         splits[split] = Split(len(images), _folder_samples(root, images))
     left_out.say()
     return Dataset("image folders", classes, splits)
@@ -48,7 +53,7 @@ def _folder_samples(root: Path, images: list[tuple[Path, int]]) -> Callable[[], 
     def samples() -> Iterator[Sample]:
         for file, label in images:
             with readable():
-                image = file.read_bytes()
+                image = read_file(file, MAX_BYTES)
             yield Sample(file.relative_to(root).as_posix(), label, image)
 
     return samples
@@ -60,6 +65,7 @@ def _class_names(folder: Path, known: set[str], left_out: LeftOut) -> list[str]:
     for path in _in_order(folder):
         if left_out.takes(path):
             continue
+        _refuse_odd(path)
         if path.is_dir():
             names.append(path.name)
         elif path.suffix.lower() in known:
@@ -83,17 +89,21 @@ def _files(folder: Path, root: Path, left_out: LeftOut) -> list[Path]:
         folders[:] = [name for name in folders if not left_out.takes(Path(parent, name))]
         names = [name for name in names if not left_out.takes(Path(parent, name))]
         for path in [Path(parent, name) for name in [*folders, *names]]:
+            _refuse_odd(path)
             if path.is_symlink():
                 _refuse_escape(path, root)
-            if not path.is_file() and not path.is_dir():
-                raise InputError(f"{path} is neither a file nor a folder.")
+                if path.is_dir():
+                    raise InputError(f"{path} is a link to a folder, which is not followed: copy the folder instead.")
         found += [Path(parent, name) for name in names]
     return sorted(found, key=lambda path: path.as_posix())
 
 
+def _refuse_odd(path: Path) -> None:
+    if kind := odd_kind(path):
+        raise InputError(f"{path} is {kind}, neither a file nor a folder.")
+
+
 def _refuse_escape(path: Path, root: Path) -> None:
     target = path.resolve()
-    if not target.exists():
-        raise InputError(f"{path} is a link to nothing ({target}).")
     if not target.is_relative_to(root.resolve()) and not _DVC_CACHE_OBJECT.search(target.as_posix()):
         raise InputError(f"{path} is a link that leaves the dataset ({target}): copy the file instead.")
