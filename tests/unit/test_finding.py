@@ -325,6 +325,21 @@ def test_one_column_of_each_kind_needs_no_word(tmp_path, capsys):
     assert capsys.readouterr().out == ""
 
 
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (["cat", "dog", "cat"], "several classes called 'cat'"),
+        (["cat", "", "dog"], "name is empty or no text, such as ''"),
+        (["cat", " ", "dog"], "such as ' '"),
+        ([1, 2, 3], "no text"),
+        (["cat", None, "dog"], "no text"),
+    ],
+)
+def test_classes_without_a_name_of_their_own_are_refused(tmp_path, names, said):
+    write_shard(tmp_path / "train-0.parquet", {"image": IMAGE, "label": LABEL | {"names": names}})
+    assert said in refused(tmp_path)
+
+
 # Several datasets
 
 

@@ -194,6 +194,18 @@ def _no_split(name: str) -> str:
     return "is no split: these are train, val (or valid, validation, dev) and test."
 
 
+def require_names(classes: list[str], root: Path) -> None:
+    """Refuse classes that cannot be told apart by their names, or have none.
+
+    Raises:
+        InputError: naming them.
+    """
+    if bad := [name for name in classes if not isinstance(name, str) or not name.strip()]:
+        raise InputError(f"{root}/ has {len(bad)} class(es) whose name is empty or no text, such as {bad[0]!r:.80}.")
+    if twice := [name for name, number in Counter(classes).items() if number > 1]:
+        raise InputError(f"{root}/ has several classes called {', '.join(map(repr, twice[:5]))}: join or rename them.")
+
+
 def find_shards(root: Path) -> list[Path]:
     """The parquet files of `root`, at most two folders down, but not conflict copies and what is hidden."""
     found: list[Path] = []
