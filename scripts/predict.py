@@ -35,7 +35,7 @@ keep_large_blocks()  # before torch allocates anything
 
 from classifier.config import EvaluateParams
 from classifier.data.images import decode, endings
-from classifier.data.layouts.finding import is_service
+from classifier.data.layouts.leftout import is_service
 from classifier.errors import InputError, run
 from classifier.network.inference import BATCH_SIZE
 from classifier.network.predictor import Predictor

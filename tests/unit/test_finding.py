@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 from classifier.data.layouts import open_dataset
-from classifier.data.layouts.finding import UNREAD, kind_of_service
+from classifier.data.layouts.leftout import UNREAD, kind_of_service
 from classifier.errors import InputError
 
 import pyarrow
