@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from classifier.dialect import read_yaml
 from classifier.errors import InputError, nearest
 from classifier.paths import PARAMS
-from classifier.schema import ClassWeights, Must, Transforms, read_yaml, validate
+from classifier.schema import ClassWeights, Must, Transforms, validate
 
 import yaml
 

@@ -16,8 +16,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from classifier.dialect import read_yaml
 from classifier.paths import PARAMS
-from classifier.schema import read_yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 # Seconds that finish() waits for the run; then again, while a spare process starts; then for the spare's offline run.
