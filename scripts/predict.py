@@ -36,7 +36,7 @@ keep_large_blocks()  # before torch allocates anything
 
 from classifier.config import EvaluateParams
 from classifier.data.images import decode, endings
-from classifier.data.layouts.finding import is_service
+from classifier.data.layouts.leftout import is_service
 from classifier.data.limits import MAX_BYTES
 from classifier.errors import InputError, run
 from classifier.files import read_file

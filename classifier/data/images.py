@@ -161,6 +161,30 @@ def _load(picture: Image.Image, data: bytes) -> Image.Image:
         _turn_upright(picture)
         if picture.format in ("JPEG", "MPO"):
             require_whole(data)
+    except Exception as error:
+        raise ValueError(f"damaged: {one_line(error)}") from None
+    return _in_strips(picture, _to_rgb)
+
+
+def _in_strips(picture: Image.Image, convert: Callable[[Image.Image], Image.Image]) -> Image.Image:
+    """`convert` of a picture, which works on each pixel by itself; strip by strip, where it takes several copies."""
+    width, height = picture.size
+    if width * height <= STRIP or (picture.mode == "RGB" and not picture.has_transparency_data):
+        return convert(picture)
+    whole, rows = Image.new("RGB", picture.size), max(1, STRIP // width)
+    for top in range(0, height, rows):
+        whole.paste(convert(picture.crop((0, top, width, min(height, top + rows)))), (0, top))
+    return whole
+
+
+def _turn_upright(picture: Image.Image) -> None:
+    """Turn a picture as its EXIF data want it; it stays as it is stored where these are damaged or make no sense."""
+    try:
+        ImageOps.exif_transpose(picture, in_place=True)
+    except MemoryError:
+        raise
+    except Exception:  # whatever is wrong with them, the pixels are fine
+        return
 
 
 def _to_rgb(picture: Image.Image) -> Image.Image:

@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 from classifier.data.layouts import open_dataset
-from classifier.data.layouts.finding import UNREAD, kind_of_service
+from classifier.data.layouts.leftout import UNREAD, kind_of_service
 from classifier.errors import InputError
 
 import pyarrow
@@ -323,6 +323,21 @@ def test_one_column_of_each_kind_needs_no_word(tmp_path, capsys):
     write_shard(tmp_path / "train-0.parquet")
     open_dataset(tmp_path)
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        (["cat", "dog", "cat"], "several classes called 'cat'"),
+        (["cat", "", "dog"], "name is empty or no text, such as ''"),
+        (["cat", " ", "dog"], "such as ' '"),
+        ([1, 2, 3], "text"),
+        (["cat", None, "dog"], "text"),
+    ],
+)
+def test_classes_without_a_name_of_their_own_are_refused(tmp_path, names, said):
+    write_shard(tmp_path / "train-0.parquet", {"image": IMAGE, "label": LABEL | {"names": names}})
+    assert said in refused(tmp_path)
 
 
 # Several datasets

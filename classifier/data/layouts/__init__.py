@@ -12,7 +12,7 @@ from pathlib import Path
 
 from classifier.data.layouts import cifar, folders, parquet
 from classifier.data.layouts.base import Dataset, Sample, Split
-from classifier.data.layouts.finding import find_shards, readable, split_of
+from classifier.data.layouts.finding import find_shards, readable, require_names, split_of
 from classifier.errors import InputError
 
 __all__ = ["Dataset", "Sample", "Split", "open_dataset"]
@@ -31,7 +31,9 @@ def open_dataset(root: str | Path) -> Dataset:
             "or copy a dataset of your own there."
         )
     with readable():
-        return _open(root)
+        dataset = _open(root)
+    require_names(dataset.classes, root)
+    return dataset
 
 
 def _open(root: Path) -> Dataset:

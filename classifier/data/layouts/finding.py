@@ -3,10 +3,11 @@
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from classifier.data.layouts.leftout import LeftOut, is_service
 from classifier.errors import InputError
 
 SPLIT_NAMES = {
@@ -15,26 +16,6 @@ SPLIT_NAMES = {
     **dict.fromkeys(("test", "testing"), "test"),
 }
 EITHER = ("eval", "evaluation", "holdout", "held-out", "heldout")  # to some people val, to others test
-
-# What file systems, cameras' storage, browsers of pictures and sync programs put beside people's files.
-SERVICE = {
-    *["@eadir", "@tmp", "@recycle", "@recently-snapshot", "@sharesnap", "#recycle", "#snapshot", "$recycle.bin"],
-    *["__macosx", "lost+found", "system volume information", "recycler", "recycled", "network trash folder"],
-    *["temporary items", "thevolumesettingsfolder", "_gsdata_", "__pycache__"],
-    *["thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "icon\r", "picasa.ini"],
-}
-_CONFLICT = re.compile(
-    r"\((.*\b)?conflicted copy\b.*\)|\(.*\bcase conflict\b.*\)|\(unicode encoding conflict\b.*\)"  # Dropbox, Nextcloud
-    r"|\.sync-conflict-\d{8}-\d{6}|[_-]conflict-\d{8}-\d{6}|^~syncthing~"  # Syncthing, ownCloud
-    r"|\.conflict(\(\d+\))?(\.|$)|\(sfconflict .*\)|\[(conflict|conflicted)[^]]*\]",  # Resilio, Seafile, Google, pCloud
-    re.IGNORECASE,
-)
-# Pictures all the same, that no decoder here reads.
-UNREAD = {
-    *[".heic", ".heif", ".hif", ".jxl", ".jxr", ".psd", ".xcf", ".svg", ".svgz", ".eps", ".pdf", ".exr", ".hdr"],
-    *[".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf", ".pef", ".srw", ".dcm", ".qoi", ".pcx", ".wmf"],
-    *[".icns", ".dds", ".fits", ".sgi", ".emf", ".xpm", ".xbm", ".djvu", ".mpo"],
-}
 
 _SHARD = re.compile(r"(?P<split>[a-z]+)(?=$|[^a-z])", re.IGNORECASE)
 _OF = re.compile(r"(\d+)-of-(\d+)")
@@ -45,62 +26,6 @@ _NUMBER = re.compile(r"(?:[a-z]+[-_.]?)?(\d+)", re.IGNORECASE)
 def split_of(name: str) -> str | None:
     """Which split a folder or a part of a file's name plainly means, in whatever case; None if none."""
     return SPLIT_NAMES.get(name.casefold())
-
-
-def is_service(name: str) -> bool:
-    """Whether a file or folder of this name is hidden or not people's own."""
-    return kind_of_service(name) is not None
-
-
-def kind_of_service(name: str) -> str | None:
-    """Under what to count a file or folder that is no part of a dataset; None if it may be one."""
-    if name.casefold() in SERVICE:
-        return name.strip()
-    if name.startswith("."):
-        return "hidden"
-    return "conflict copies" if _CONFLICT.search(name) else None
-
-
-class LeftOut:
-    """Counts what was left out, and says so."""
-
-    def __init__(self) -> None:
-        self.service: Counter[str] = Counter()
-        self.unread: list[Path] = []  # pictures of formats that are not read
-        self.others: list[Path] = []  # no pictures
-        self.loose: list[Path] = []  # pictures in no class folder
-        self.example: Path | None = None
-
-    def takes(self, path: Path) -> bool:
-        """Whether `path` is hidden or not people's own; then it is counted."""
-        if kind := kind_of_service(path.name):
-            self.service[kind] += 1
-            self.example = self.example or path
-        return kind is not None
-
-    def pictures(self, paths: Iterable[Path], known: set[str]) -> list[Path]:
-        """Those of `paths` whose ending is that of a format that is read; the others are counted."""
-        found: list[Path] = []
-        for path in paths:
-            ending = path.suffix.lower()
-            (found if ending in known else self.unread if ending in UNREAD else self.others).append(path)
-        return found
-
-    def say(self) -> None:
-        """Print a line for each kind of thing that was left out."""
-        if self.service:
-            counts = ", ".join(f"{number} × {kind}" for kind, number in sorted(self.service.items()))
-            print(f"left out what file systems and sync programs keep: {counts}, such as {self.example}")
-        if self.unread:
-            formats = ", ".join(sorted({path.suffix.lower() for path in self.unread}))
-            print(
-                f"left out {len(self.unread)} picture(s) of formats that are not read ({formats}), such as "
-                f"{self.unread[0]}: convert them to JPEG or PNG"
-            )
-        if self.others:
-            print(f"ignored {len(self.others)} file(s) whose ending is no image format's, such as {self.others[0]}")
-        if self.loose:
-            print(f"ignored {len(self.loose)} picture(s) that lie in no class folder, such as {self.loose[0]}")
 
 
 def split_folders(root: Path, left_out: LeftOut) -> dict[str, Path]:
@@ -192,6 +117,18 @@ def _no_split(name: str) -> str:
     if name.casefold() in EITHER:
         return "may mean val or test: call it which it is."
     return "is no split: these are train, val (or valid, validation, dev) and test."
+
+
+def require_names(classes: list[str], root: Path) -> None:
+    """Refuse classes that cannot be told apart by their names, or have none.
+
+    Raises:
+        InputError: naming them.
+    """
+    if bad := [name for name in classes if not isinstance(name, str) or not name.strip()]:
+        raise InputError(f"{root}/ has {len(bad)} class(es) whose name is empty or no text, such as {bad[0]!r:.80}.")
+    if twice := [name for name, number in Counter(classes).items() if number > 1]:
+        raise InputError(f"{root}/ has several classes called {', '.join(map(repr, twice[:5]))}: join or rename them.")
 
 
 def find_shards(root: Path) -> list[Path]:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from classifier.data.images import endings
 from classifier.data.layouts.base import Dataset, Sample, Split
-from classifier.data.layouts.finding import LeftOut, readable, refuse, split_folders
+from classifier.data.layouts.finding import readable, refuse, split_folders
+from classifier.data.layouts.leftout import LeftOut
 from classifier.data.limits import MAX_BYTES
 from classifier.data.names import look_alike, require_sound
 from classifier.errors import InputError
