@@ -22,7 +22,7 @@ from PIL import Image, ImageOps
 FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "TGA", "ICO")
 # Pictures that are none of these, by how they begin, whatever their names.
 UNREAD = {
-    "a HEIC": re.compile(rb"....ftyp(heic|heix|heim|heis|hevc|hevx|mif1|msf1)", re.DOTALL),
+    "a HEIC": re.compile(rb"....ftyp.{0,60}?(heic|heix|heim|heis|hevc|hevx)", re.DOTALL),
     "a JPEG XL": re.compile(rb"\xff\x0a|\0\0\0\x0cJXL \r\n\x87\n", re.DOTALL),
     "a Photoshop": re.compile(rb"8BPS\0"),
     "an SVG": re.compile(rb"\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*|<!DOCTYPE svg[^>]*>\s*)*<svg[\s>]", re.DOTALL),
@@ -128,13 +128,12 @@ def open_header(data: bytes) -> Image.Image:
     try:
         picture = Image.open(io.BytesIO(data), formats=FORMATS)
     except Image.UnidentifiedImageError:
-        kind = next((name for name, magic in UNREAD.items() if magic.match(data)), None)
-        if kind:
-            raise ValueError(f"{kind} picture, a format that is not read: convert it to JPEG or PNG") from None
+        _refuse_unread(data)
         raise ValueError("not an image, or of an unknown format") from None
     except Image.DecompressionBombError:
         raise ValueError(f"{_claimed(data)} is more than {MAX_PIXELS:,} pixels") from None
     except Exception as error:  # Pillow's decoders raise nearly anything on damaged files
+        _refuse_unread(data)
         raise ValueError(f"damaged: {one_line(error)}") from None
     if picture.width * picture.height > MAX_PIXELS:
         raise ValueError(f"{picture.width} × {picture.height} is more than {MAX_PIXELS:,} pixels")
@@ -175,6 +174,12 @@ def _in_strips(picture: Image.Image, convert: Callable[[Image.Image], Image.Imag
     for top in range(0, height, rows):
         whole.paste(convert(picture.crop((0, top, width, min(height, top + rows)))), (0, top))
     return whole
+
+
+def _refuse_unread(data: bytes) -> None:
+    """Name the format of a picture that is of none of FORMATS, if it is known."""
+    if kind := next((name for name, magic in UNREAD.items() if magic.match(data)), None):
+        raise ValueError(f"{kind} picture, a format that is not read: convert it to JPEG or PNG") from None
 
 
 def _turn_upright(picture: Image.Image) -> None:

@@ -1,6 +1,7 @@
 """Decoding: unusual images are converted as documented, the rest refused by name."""
 
 import io
+import re
 import struct
 import tracemalloc
 import zlib
@@ -209,14 +210,17 @@ def test_the_colour_that_a_png_declares_transparent_is_white(data, expected):
     assert np.array_equal(decode(data, 8)[:, 3].T, expected)
 
 
-@pytest.mark.parametrize("format", ["PNG", "WEBP", "AVIF", "TIFF", "ICO", "TGA", "JPEG2000"])
-@pytest.mark.parametrize(("mode", "colour"), [("RGBA", (200, 0, 0, 128)), ("LA", (20, 128))])
-def test_an_alpha_channel_is_laid_over_white_in_every_format(format, mode, colour):
-    if (format, mode) in {("ICO", "LA"), ("AVIF", "LA")}:
-        pytest.skip("Pillow writes no such file")
+@pytest.mark.parametrize(
+    ("mode", "format"),
+    [
+        *(("RGBA", format) for format in ("PNG", "WEBP", "AVIF", "TIFF", "ICO", "TGA", "JPEG2000")),
+        *(("LA", format) for format in ("PNG", "WEBP", "TIFF", "TGA", "JPEG2000")),
+    ],
+)
+def test_an_alpha_channel_is_laid_over_white_in_every_format(mode, format):
+    colour, expected = ((200, 0, 0, 128), (227, 127, 127)) if mode == "RGBA" else ((20, 128), (137, 137, 137))
     options = {"WEBP": {"lossless": True}, "AVIF": {"quality": 100}, "ICO": {"sizes": [(16, 16)]}}.get(format, {})
     data = encode(Image.new(mode, (16, 16), colour), format, **options)
-    expected = (227, 127, 127) if mode == "RGBA" else (137,) * 3
     assert abs(decode(data, 16)[:, 4, 4].astype(int) - expected).max() <= 2
 
 
@@ -281,11 +285,12 @@ def test_a_jpeg_without_its_end_is_refused(kind):
 def test_a_jpeg_with_restart_markers_that_lacks_a_part_is_refused(kind):
     data = jpeg(kind)
     middle = len(data) // 2
-    restart = data.index(b"\xff\xd3", middle)
+    restart = re.search(rb"\xff[\xd0-\xd7]", data[middle:]).start() + middle
+    other = 0xD0 + (data[restart + 1] - 0xD0 + 3) % 8
     for damaged in (
         data[:middle] + b"\xff\xd9",
         data[:restart] + data[restart + 2 :],
-        data[:restart] + b"\xff\xd6" + data[restart + 2 :],
+        data[: restart + 1] + bytes([other]) + data[restart + 2 :],
     ):
         with pytest.raises(ValueError, match=r"damaged: .*restart markers"):
             decode(damaged, 16)
@@ -325,7 +330,7 @@ def test_an_image_whose_exif_data_are_odd_is_read_as_it_is_stored(format, exif):
     ("kind", "data"),
     [
         ("HEIC", b"\0\0\0\x18ftypheic" + bytes(100)),
-        ("HEIC", b"\0\0\0\x18ftypmif1" + bytes(100)),
+        ("HEIC", b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic" + bytes(100)),
         ("JPEG XL", b"\xff\x0a" + bytes(100)),
         ("JPEG XL", b"\0\0\0\x0cJXL \r\n\x87\n" + bytes(100)),
         ("Photoshop", b"8BPS\0\1" + bytes(100)),
