@@ -165,7 +165,9 @@ def print_json(results: Iterable[Result], classes: list[str], top: int | None) -
     """One list, printed object by object."""
     start = "[\n"
     for path, probabilities in results:
-        print(start + json.dumps(json_object(path, probabilities, classes, top), ensure_ascii=False), end="")
+        text = json.dumps(json_object(path, probabilities, classes, top), ensure_ascii=False)
+        # A byte of a name that is no UTF-8 is written as JSON escapes it, and read back as Python has it.
+        print(start + text.encode("utf-8", "backslashreplace").decode(), end="")
         start = ",\n"
     print("[]" if start == "[\n" else "\n]")
 
