@@ -9,6 +9,7 @@ split is for reporting only. Comments and order of params.yaml stay as they are.
 import argparse
 import io
 import json
+import re
 
 from classifier.config import load_params
 from classifier.errors import InputError, nearest, run
@@ -16,8 +17,10 @@ from classifier.files import atomic_write
 from classifier.paths import METRICS, PARAMS
 
 from ruamel.yaml import YAML
+from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
 LOWEST, HIGHEST = 0.001, 1000
+PLAIN = re.compile(r"[^\W\d][\w -]*\w")  # names that need no quotes, or get them where YAML wants them
 
 
 def main() -> None:
@@ -59,7 +62,8 @@ def multiply_weight(name: str, factor: float) -> tuple[float, float]:
     yaml.width = 4096
     document = yaml.load(PARAMS.read_text(encoding="utf-8"))
     weights = document["train"]["class_weights"]
-    key = next((key for key in weights if str(key) == name), name)  # YAML reads the class `7` as a number
+    key = next((key for key in weights if str(key) == name), None)  # YAML reads the class `7` as a number
+    key = key if key is not None else name if PLAIN.fullmatch(name) else DoubleQuotedScalarString(name)
     old = float(weights.get(key, 1.0))
     new = round(old * factor, 6)
     if not LOWEST <= new <= HIGHEST:

@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from classifier.data.doubts import RECURRING
 from classifier.data.survey import Survey
 
 import numpy as np
 
-RECURRING = 5  # times that one picture is there, from which on it may be a placeholder
 FEW = 20  # images of a class to train on, below which little can be learnt of it
 TINY_SHARE = 4  # an image is tiny if its shorter side is less than the median's part by this number
 
