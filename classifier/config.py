@@ -16,6 +16,8 @@ from classifier.schema import ClassWeights, Must, Transforms, UniqueKeyLoader, v
 
 import yaml
 
+Precision = Literal["auto", "fp32", "tf32", "bf16", "fp16"]
+
 TIMM = "timm/"  # before the names of timm's networks, in train.model
 # The networks whose weights a Python package ships; classifier/network/sources/package.py says which, in this order.
 PACKAGED = ("timm/tf_efficientnet_lite0", "timm/tf_efficientnet_lite1", "timm/tf_efficientnet_lite2")
@@ -76,14 +78,16 @@ class TrainParams:
     mixup: Annotated[float, AT_LEAST_0]
     cutmix: Annotated[float, AT_LEAST_0]
     ema: Annotated[float, SHARE]
-    precision: Literal["auto", "fp32", "bf16", "fp16"]
+    precision: Precision
+    compile: bool
+    deterministic: bool
     keep: Literal["best", "last"]
     calibrate: bool
 
 
 @dataclass(frozen=True)
 class EvaluateParams:
-    precision: Literal["auto", "fp32", "bf16", "fp16"]
+    precision: Precision
     tta: Literal["none", "flip", "flip+shift"]
 
 
