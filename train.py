@@ -34,12 +34,7 @@ from classifier.network.network import Network
 from classifier.network.preprocessing import Preprocessing
 from classifier.network.pretrained import Pretrained, read_weights, take_over
 from classifier.paths import CHECKPOINT, HISTORY, WEIGHTS
-from classifier.reproducibility import (
-    choose_algorithms,
-    describe_environment,
-    select_device,
-    set_precision,
-)
+from classifier.reproducibility import choose_algorithms, describe_environment, select_device, set_precision
 from classifier.tracking.tracker import Tracker, start_run
 from classifier.training import features
 from classifier.training.calibration import fit_temperature
