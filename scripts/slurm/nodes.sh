@@ -1,8 +1,8 @@
 #!/bin/bash
 # Run the pipeline in a Slurm job; train.py runs on all GPUs of all its nodes, each with a process of its own.
 #
-#   sbatch --nodes 4 --gpus-per-node 8 scripts/slurm/nodes.sh
-#   sbatch --nodes 2 scripts/slurm/nodes.sh                     # without GPUs: a process on each node
+#   sbatch --nodes 4 --gpus-per-node 8 --cpus-per-task 64 scripts/slurm/nodes.sh
+#   sbatch --nodes 2 --cpus-per-task 8 scripts/slurm/nodes.sh     # without GPUs: a process on each node
 #
 # From the repository, which must lie on a disk that all nodes share. What follows the script goes to `dvc repro`.
 # After a crash, a preemption or the end of its time, the same job goes on where training stopped. docs/scaling.md
