@@ -2,7 +2,7 @@
 # Try values: each line of a file holds the options of one `dvc exp run`, and each is a task of a Slurm job array.
 #
 #   printf '%s\n' '-S train.seed=1' '-S train.lr=0.05 -S train.seed=1' > trials.txt
-#   sbatch --array=1-2 --gpus-per-task 1 scripts/slurm/trials.sh trials.txt
+#   sbatch --array=1-2 --gpus-per-task 1 --cpus-per-task 8 scripts/slurm/trials.sh trials.txt
 #
 # From the repository, which must lie on a disk that all nodes share. `dvc exp show` lists what has ended.
 # `dvc exp run --temp` and the queue keep a list in one repository, for which tasks on several nodes would race. So each
