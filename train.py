@@ -71,7 +71,7 @@ def main() -> None:
     choose_algorithms(params.deterministic)
     device = select_device()
     dtype = set_precision(params.precision, device)
-    compiler = make_compiler(device, params.deterministic) if params.compile else None
+    compiler = make_compiler(device, dtype, params.deterministic) if params.compile else None
     torch.manual_seed(params.seed)
     network = make_network(params, description, weights)
     low_res_size = round(params.low_res_scale * params.image_size)

@@ -129,7 +129,7 @@ def small_images(bench: Bench, data: Path, quick: bool) -> Subject:
     workspace.mkdir()
     (workspace / "data").symlink_to(data)
     params = yaml.safe_load((ROOT / PARAMS).read_text())
-    params["train"] |= {"epochs": 2, "low_res_share": 0.0} if quick else {}
+    params["train"] |= {"epochs": 2, "low_res_share": 0.0, "precision": "fp32"} if quick else {}
     return Subject(bench, workspace, params, matters=True)
 
 
@@ -146,7 +146,7 @@ def photographs(bench: Bench, quick: bool) -> Subject:
     params = yaml.safe_load((ROOT / "recipes/imagenet.yaml").read_text())
     params["prepare"] |= {"image_size": stored, "val_fraction": 0.1, "test_fraction": 0.1}
     params["train"] |= RESNET | {"image_size": seen, "augment": {"RandomResizedCrop": {"size": seen}}}
-    params["train"] |= {"model": "resnet18", "epochs": 1, "batch_size": 16} if quick else {}
+    params["train"] |= {"model": "resnet18", "epochs": 1, "batch_size": 16, "precision": "fp32"} if quick else {}
     return Subject(bench, workspace, params, matters=False)
 
 

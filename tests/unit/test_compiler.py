@@ -59,7 +59,7 @@ def graphs(monkeypatch) -> list[tuple[int, int, bool]]:
 @pytest.mark.slow
 def test_a_compiled_training_ends_with_about_the_same_weights_under_the_same_names(run_train):
     try:
-        make_compiler(CPU, deterministic=True)
+        make_compiler(CPU, torch.float32, deterministic=True)
     except InputError as error:
         pytest.skip(str(error))
     changes = {"train.batch_size": 9, "train.optimizer": "sgd", "train.lr": 0.01}
@@ -88,7 +88,7 @@ def test_training_and_validation_are_compiled_once_for_each_size(run_train, grap
 
 def test_more_sizes_are_compiled_than_torch_would_by_itself(graphs):
     module = nn.Flatten()
-    compiled = make_compiler(CPU, deterministic=True)(module)
+    compiled = make_compiler(CPU, torch.float32, deterministic=True)(module)
     for count in range(2, 22):
         compiled(torch.zeros(count, 3, 4, 4))
     assert [count for count, *_ in graphs] == list(range(2, 22))
@@ -98,7 +98,7 @@ def test_more_sizes_are_compiled_than_torch_would_by_itself(graphs):
 def test_kernels_are_chosen_by_timing_only_where_bits_may_differ(monkeypatch, deterministic):
     wanted = []
     monkeypatch.setattr(torch, "compile", lambda module, **options: wanted.append(options) or module)
-    make_compiler(CPU, deterministic)
+    make_compiler(CPU, torch.float32, deterministic)
     assert wanted == [{"dynamic": False, "options": {"deterministic": deterministic}}]
 
 
@@ -131,3 +131,9 @@ def test_without_a_compiler_one_sentence_says_so_before_data_are_read(run_train,
         "train.compile: true cannot be had on this machine's cpu: No working C++ compiler found. Install a C++ "
         "compiler such as g++, and Python's headers, or write train.compile: false in params.yaml."
     )
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_on_a_cpu_only_fp32_is_compiled(run_train, precision):
+    with pytest.raises(InputError, match=r"cannot be trusted on a CPU with b?float16.*train\.precision: fp32"):
+        run_train(True, {"train.precision": precision})
