@@ -18,13 +18,13 @@ def make_compiler(device: torch.device, dtype: torch.dtype, deterministic: bool)
     that goes on after a crash computes the same bits. `deterministic` chooses kernels without timing them.
 
     Raises:
-        InputError: if this machine cannot compile for `device`, found by trying; on a CPU also for 16 bits, where what
-            torch 2.13 compiled of the default network gave a loss that was no number.
+        InputError: if this machine cannot compile for `device`, found by trying; on a CPU also for 16 bits, in which
+            torch 2.13 gave the compiled default network gradients that were no numbers, and right answers.
     """
     if device.type == "cpu" and dtype != torch.float32:
         name = str(dtype).removeprefix("torch.")
         raise InputError(
-            f"train.compile: true cannot be trusted on a CPU with {name}, in which compiled networks gave losses that "
+            f"train.compile: true cannot be trusted on a CPU with {name}, in which compiled networks gave gradients that "
             "are no numbers: write train.precision: fp32 or train.compile: false in params.yaml."
         )
 
