@@ -24,8 +24,8 @@ def make_compiler(device: torch.device, dtype: torch.dtype, deterministic: bool)
     if device.type == "cpu" and dtype != torch.float32:
         name = str(dtype).removeprefix("torch.")
         raise InputError(
-            f"train.compile: true cannot be trusted on a CPU with {name}, in which compiled networks gave gradients that "
-            "are no numbers: write train.precision: fp32 or train.compile: false in params.yaml."
+            f"train.compile: true cannot be trusted on a CPU with {name}, in which compiled networks gave gradients "
+            "that are no numbers: write train.precision: fp32 or train.compile: false in params.yaml."
         )
 
     def compiler(module: nn.Module) -> nn.Module:
