@@ -64,7 +64,7 @@ def test_a_job_starts_the_training_on_each_of_its_nodes(cluster, tmp_path):
 
 
 def test_each_task_of_an_array_sends_an_experiment_back(cluster, own):
-    trials = {1: "-S train.seed=5", 2: "-S 'train.class_weights={nine: 2.0}' -S train.seed=6"}
+    trials = {1: "-S train.seed=5", 2: "-S '+train.class_weights={nine: 2.0}' -S train.seed=6"}
     (own.path / "trials.txt").write_text("\n".join(trials.values()) + "\n")
     clone = Clone(own.path, cold=True)
     submit(cluster, clone, "--array=1-2", "scripts/slurm/trials.sh", "trials.txt")
