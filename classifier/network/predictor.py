@@ -6,7 +6,7 @@ from pathlib import Path
 from classifier.errors import InputError
 from classifier.network.checkpoint import load_checkpoint
 from classifier.network.inference import batch_size, predict_logits
-from classifier.reproducibility import autocast_dtype, describe_environment, make_deterministic, select_device
+from classifier.reproducibility import choose_algorithms, describe_environment, select_device, set_precision
 
 import numpy as np
 import torch
@@ -27,9 +27,9 @@ class Predictor:
     def __init__(self, path: str | Path, tta: str = "none", precision: str = "auto"):
         network, self.metadata = load_checkpoint(path)
         self.path = path
-        make_deterministic()
+        choose_algorithms(deterministic=True)
         self.device, self.tta = select_device(), tta
-        self.dtype = autocast_dtype(precision, self.device)
+        self.dtype = set_precision(precision, self.device)
         self.network = network.to(self.device)
 
     @property
