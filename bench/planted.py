@@ -69,9 +69,9 @@ def plant_copies(data: Path, number: int, rng: np.random.Generator) -> dict[str,
     planted = {}
     for original in rng.choice(np.array(originals, dtype=object), number, replace=False):
         with Image.open(original) as picture:
-            picture = picture.convert("RGB")
-        scale = rng.uniform(1, 3) if min(picture.size) < SMALL else rng.uniform(0.5, 1.5)
-        changed = picture.resize([round(scale * side) for side in picture.size], Image.Resampling.BICUBIC)
+            colours = picture.convert("RGB")
+        scale = rng.uniform(1, 3) if min(colours.size) < SMALL else rng.uniform(0.5, 1.5)
+        changed = colours.resize([round(scale * side) for side in colours.size], Image.Resampling.BICUBIC)
         copy = data / "train" / original.parent.name / f"planted-{original.stem}.jpg"
         changed.save(copy, "JPEG", quality=int(rng.integers(50, 91)))
         planted[relative(copy, data)] = relative(original, data)
@@ -103,13 +103,16 @@ def score(workspace: Path, flipped: dict[str, str], copies: dict[str, str]) -> d
     was = labels["path"].map(flipped)
     found = [copy for copy, original in copies.items() if copy in groups and groups[copy] == groups.get(original)]
     others = set(groups.to_list()) - {groups[copy] for copy in found}
-    first = hits.head(len(flipped))
+    likely, first = hits[labels["likely"]], hits.head(len(flipped))
     return {
         "labels flipped": len(flipped),
-        "labels doubted": len(labels),
-        "recall of flipped": share_of(hits.sum(), len(flipped)),
-        "precision": share_of(hits.sum(), len(labels)),
-        "precision of as many as were flipped": share_of(first.sum(), len(first)),
+        "likely errors": len(likely),
+        "recall": share_of(likely.sum(), len(flipped)),
+        "precision": share_of(likely.sum(), len(likely)),
+        "of as many as were flipped": share_of(first.sum(), len(first)),
+        "with less likely ones": len(labels),
+        "recall with these": share_of(hits.sum(), len(flipped)),
+        "precision with these": share_of(hits.sum(), len(labels)),
         "right class suggested": share_of((labels["suggested"] == was)[hits].sum(), hits.sum()),
         "copies planted": len(copies),
         "recall of copies": share_of(len(found), len(copies)),

@@ -3,7 +3,7 @@
 Reads  models/classifier.safetensors, prepared/, data/ and the section `evaluate` of params.yaml.
 Writes inspection/, and nothing else; what to change in data/ is for you to decide:
   index.html          all of it with pictures, one page that needs no network; tick edits and copy their commands
-  label_errors.csv    images whose label is likely wrong, the likeliest first, and what it may be instead
+  label_errors.csv    images whose label may be wrong, the likeliest first, and what it may be instead
   duplicates.csv      pictures that are there more than once, within a split or across, and which copy to keep
   mistakes.csv        wrong answers, the training images that each resembles most, and where the network looked
   slices.csv          in which images the model errs more often than in others, with intervals; slice_images.csv: those
@@ -34,7 +34,7 @@ from classifier.network.features import compute_features, nearest
 from classifier.network.gradcam import where_it_looked
 from classifier.network.predictor import Predictor
 from classifier.paths import CHECKPOINT, DATA, PREPARED
-from classifier.results.label_errors import find_label_errors, judge
+from classifier.results.label_errors import judge, rank_labels
 from classifier.results.predictions import IMAGE, is_right, make_predictions
 from classifier.results.slices import Slice, compare_slices, measure
 
@@ -45,7 +45,7 @@ from inspection_page.page import Page
 
 OUT = Path("inspection")
 RESEMBLED = 4  # training images for each mistake
-SHOWN = 48  # cards in a part of the page; the tables have all
+DOUBTED, SHOWN = 96, 48  # labels, and copies or mistakes, on the page; the tables have all
 LOOKED = 24  # mistakes for which the page shows where the network looked
 
 
@@ -80,7 +80,7 @@ def main() -> None:
     labels = doubt_labels(material, edits)
     duplicates = find_copies(material, edits)
     answers = make_predictions(predictor(images[split]), map_split(split).labels, description.classes, split)
-    mistakes = explain(answers, material, split, labels)
+    mistakes = explain(answers, material, split, labels[labels["likely"]])
     heat, method = look(predictor, images[split], mistakes, description.classes)
     slices, members = find_slices(answers, images[split], material, split)
 
@@ -89,9 +89,9 @@ def main() -> None:
     write_table(OUT / "slices.csv", slices.round(6))
     write_table(OUT / "slice_images.csv", list_slices(slices, members, answers))
     with atomic_write(OUT / "edits.sh") as file:
-        file.write(script(labels["edit"], duplicates["edit"]).encode())
+        file.write(script(labels["edit"][labels["likely"]], duplicates["edit"]).encode())
     page = Page(material.listed, images, predictor.metadata.preprocessing.centre, edits is not None)
-    page.add_labels(labels.head(SHOWN), len(labels), len(material.labels))
+    page.add_labels(labels, len(material.labels), DOUBTED)
     page.add_duplicates(duplicates, SHOWN)
     page.add_mistakes(mistakes.head(SHOWN), len(mistakes), len(answers), heat, method, split)
     page.add_slices(slices, [answers.iloc[part.wrong] for part in members], IMAGE[split])
@@ -122,9 +122,9 @@ def gather(found: Survey, images: dict[str, np.ndarray], predictor: Predictor) -
 
 
 def doubt_labels(material: Material, edits: Edits | None) -> pd.DataFrame:
-    """A row per image whose label is likely wrong."""
+    """A row per image whose label is not what others say, the likely errors first."""
     probabilities = judge(material.features, material.labels, material.found.group[material.at])
-    rows = find_label_errors(probabilities, material.labels)
+    rows, likely = rank_labels(probabilities, material.labels)
     classes = np.array(material.found.classes)
     said = probabilities[rows].argmax(1)
     table = material.listed.iloc[rows][["path", "split", "class"]].rename(columns={"class": "label"})
@@ -132,6 +132,7 @@ def doubt_labels(material: Material, edits: Edits | None) -> pd.DataFrame:
         suggested=classes[said],
         label_probability=probabilities[rows, material.labels[rows]],
         suggested_probability=probabilities[rows, said],
+        likely=np.arange(len(rows)) < likely,
     )
     moved = [edits.move(row.path, row.label, row.suggested) if edits else "" for row in table.itertuples()]
     return table.assign(edit=moved).reset_index(drop=True)
@@ -157,6 +158,7 @@ def explain(answers: pd.DataFrame, material: Material, split: str, doubted: pd.D
         table[f"like_{rank + 1}"] = train["path"].to_numpy()
         table[f"like_{rank + 1}_class"] = train["class"].to_numpy()
         table[f"like_{rank + 1}_cosine"] = cosines[:, rank]
+        table[f"like_{rank + 1}_doubted"] = train["path"].isin(doubted["path"]).to_numpy()
     return table
 
 
@@ -202,7 +204,8 @@ def report(
     groups = duplicates[duplicates["advice"] != LEFT_OUT].groupby("group")["split"]
     across = int((groups.nunique() > 1).sum())
     failing = slices[slices["fails"]]
-    print(f"label_errors.csv  {len(labels):,} images whose label is likely wrong")
+    likely = int(labels["likely"].sum())
+    print(f"label_errors.csv  {likely:,} labels are likely wrong, {len(labels) - likely:,} more are less likely so")
     print(
         f"duplicates.csv    {duplicates['group'].nunique():,} pictures more than once, {across:,} of them across splits"
     )

@@ -43,6 +43,7 @@ class Edits:
         target = f"{split}/{new}/{name.name}"
         if target in self.taken:
             target = f"{split}/{new}/{name.stem}-from-{old}{name.suffix}"
+        self.taken.add(target)
         return _command("mv -n", path, target)  # -n, so that in no case a file is overwritten
 
     def remove(self, path: str) -> str:

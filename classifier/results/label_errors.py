@@ -3,7 +3,9 @@
 Each image is judged by a logistic regression on a network's features that has not learnt from it, nor from its
 near-duplicates. A class is said with confidence where its probability is at least what images of that label get on
 average. Counting which label is confidently said to be which class estimates how many labels are wrong; so many
-images, those to whose label the least probability is given, are named. (cleanlab: `low_self_confidence`.)
+images, those to whose label the least probability is given, are called likely errors (`low_self_confidence` of
+cleanlab). The estimate is low where a network has learnt from the errors, so the others whose label is not the most
+probable class follow.
 """
 
 import warnings
@@ -22,7 +24,7 @@ STEPS = 300
 def judge(features: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> np.ndarray:
     """What other images say of each image: probabilities, float64 [N, num_classes].
 
-    In a second round the images that the first one doubts teach no more. An image whose class no image of other
+    In a second round the likely errors of the first one teach no more. An image whose class no image of other
     groups has is not judged: its label gets 1.
 
     Args:
@@ -32,8 +34,10 @@ def judge(features: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> np.nd
     """
     spread = features.std(0)
     scaled = (features - features.mean(0)) / np.where(spread > 0, spread, 1)
-    smallest = int(np.bincount(labels)[np.unique(labels)].max())
-    folds = StratifiedGroupKFold(max(2, min(FOLDS, smallest)), shuffle=True, random_state=0)
+    largest = int(np.bincount(labels).max())
+    if largest == 1:  # nobody can judge
+        return np.eye(labels.max() + 1)[labels]
+    folds = StratifiedGroupKFold(min(FOLDS, largest), shuffle=True, random_state=0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # a rank is wanted, not the last digit
         warnings.simplefilter("ignore", UserWarning)  # of classes with fewer images than folds, which is handled
@@ -41,21 +45,25 @@ def judge(features: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> np.nd
         teaching = np.ones(len(labels), bool)
         tried = {c: _out_of_fold(scaled, labels, parts, teaching, c) for c in STRENGTHS}
         best = min(STRENGTHS, key=lambda c: _loss(tried[c], labels))
-        teaching[find_label_errors(tried[best], labels)] = False
+        ranked, likely = rank_labels(tried[best], labels)
+        teaching[ranked[:likely]] = False
         return _out_of_fold(scaled, labels, parts, teaching, best)
 
 
-def find_label_errors(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """The indices of the images whose label is likely wrong, the likeliest first.
+def rank_labels(probabilities: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, int]:
+    """The images whose label is not the most probable class, the likeliest error first, and how many are likely errors.
 
     Args:
         probabilities: float [N, num_classes], for each image by a model that has not learnt from it.
         labels: int [N].
+
+    Returns:
+        indices, int [M], and a number up to M.
     """
     given = probabilities[np.arange(len(labels)), labels]
-    wrong = np.flatnonzero(probabilities.argmax(1) != labels)
-    suspects = wrong[np.argsort(given[wrong], kind="stable")]
-    return suspects[: count_label_errors(probabilities, labels)]
+    other = np.flatnonzero(probabilities.argmax(1) != labels)
+    ranked = other[np.argsort(given[other], kind="stable")]
+    return ranked, min(len(ranked), count_label_errors(probabilities, labels))
 
 
 def count_label_errors(probabilities: np.ndarray, labels: np.ndarray) -> int:

@@ -62,6 +62,7 @@ def compare_slices(answers: pd.DataFrame, traits: pd.DataFrame) -> tuple[pd.Data
         [(s.name, len(s.images), len(s.wrong), s.rest, s.rest_wrong) for s in found],
         columns=["slice", "images", "wrong", "rest", "rest_wrong"],
     )
+    counts = counts.astype(dict.fromkeys(counts.columns[1:], int))  # also where there is none
     low, high = wilson(counts["wrong"], counts["images"])
     total, wrong = counts["images"] + counts["rest"], counts["wrong"] + counts["rest_wrong"]
     p = np.minimum(stats.hypergeom.sf(counts["wrong"] - 1, total, wrong, counts["images"]), 1)

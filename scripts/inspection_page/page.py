@@ -6,6 +6,7 @@ import io
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from string import Template
+from typing import Any
 from urllib.parse import quote
 
 from classifier.data.duplicates import DECIDE
@@ -23,6 +24,7 @@ HERE = Path(__file__).parent
 SIDE = 144  # pixels of a thumbnail
 COARSE = 64  # pixels a side up to which images are shown exactly, pixel by pixel
 OF_SLICE = 12  # images shown of a slice
+NEARLY = 5  # slices listed that do not fail
 HEAT = matplotlib.colormaps["inferno"]
 
 
@@ -47,13 +49,15 @@ class Page:
         self.place = {row.path: (row.split, int(row.index)) for row in listed.itertuples(index=False)}
         self.parts: dict[str, str] = {}
 
-    def add_labels(self, table: pd.DataFrame, found: int, images: int) -> None:
+    def add_labels(self, table: pd.DataFrame, images: int, most: int) -> None:
+        likely = table[table["likely"]]
+        shown = likely.head(most) if len(likely) else table.head(OF_SLICE)
         cards = (
             f"<li>{self.picture(row.path)}{label_words(row)}{self.name(row.path)}{box(row.edit, 'move it there')}</li>"
-            for row in table.itertuples()
+            for row in shown.itertuples()
         )
-        self.parts["labels_note"] = words.labels(found, images, len(table))
-        self.parts["labels"] = f"<ol class='cards'>{''.join(cards)}</ol>" if len(table) else ""
+        self.parts["labels_note"] = words.labels(len(likely), len(table) - len(likely), images, len(shown))
+        self.parts["labels"] = f"<ol class='cards'>{''.join(cards)}</ol>" if len(shown) else ""
 
     def add_duplicates(self, table: pd.DataFrame, most: int) -> None:
         groups = [group for _, group in table.groupby("group")]
@@ -69,7 +73,7 @@ class Page:
             )
             cards.append(f"<li><p>{group['copies'].iloc[0]}</p><ol class='cards'>{''.join(copies)}</ol></li>")
         self.parts["duplicates_note"] = words.duplicates(table, min(most, len(groups)))
-        self.parts["duplicates"] = f"<ol class='groups'>{''.join(cards)}</ol>" if cards else ""
+        self.parts["duplicates"] = f"<ol class='groups copies'>{''.join(cards)}</ol>" if cards else ""
 
     def add_mistakes(
         self, table: pd.DataFrame, found: int, images: int, heat: np.ndarray, method: str, split: str
@@ -80,11 +84,8 @@ class Page:
             seen = self.picture(row["path"])
             if number < len(heat):
                 seen += self.picture(row["path"], heat[number])
-            like = "".join(
-                f"<li>{self.picture(row[f'like_{rank}'])}<b>{escape(row[f'like_{rank}_class'])}</b>"
-                f"{row[f'like_{rank}_cosine']:.2f}{self.name(row[f'like_{rank}'])}</li>"
-                for rank in range(1, 1 + sum(f"like_{i}" in row for i in range(1, 10)))
-            )
+            ranks = range(1, 1 + sum(key.endswith("_cosine") for key in row))
+            like = "".join(self.like(row, f"like_{rank}") for rank in ranks)
             said = f"<p>{words.mistake(row)}</p>{self.name(row['path'])}"
             cards.append(f"<li><div class='seen'>{seen}{said}</div><ol class='cards like'>{like}</ol></li>")
         self.parts["mistakes_note"] = words.mistakes(found, images, len(table), len(heat), method, split)
@@ -92,14 +93,18 @@ class Page:
 
     def add_slices(self, table: pd.DataFrame, wrong: list[pd.DataFrame], image: str) -> None:
         """`wrong` are the wrong answers of each row of the table."""
-        rows = []
+        failing = []
         for row, answers in zip(table.itertuples(), wrong, strict=True):
             if row.fails:
                 some = answers.sort_values("confidence", ascending=False).head(OF_SLICE)
                 shown = "".join(f"<li>{self.picture(path)}{self.name(path)}</li>" for path in some["path"])
-                rows.append(f"<li><p>{words.slice_(row)}</p><ol class='cards like'>{shown}</ol></li>")
+                failing.append(f"<li><p>{words.slice_(row)}</p><ol class='cards like'>{shown}</ol></li>")
+        nearest = (f"<li>{words.slice_(row)}</li>" for row in table[~table["fails"]].head(NEARLY).itertuples())
         self.parts["slices_note"] = words.slices(table, image)
-        self.parts["slices"] = f"<ol class='groups'>{''.join(rows)}</ol>" if rows else ""
+        self.parts["slices"] = (
+            f"<ol class='groups'>{''.join(failing)}</ol>"
+            f"<p>Next, and not shown to be more than chance:</p><ul>{''.join(nearest)}</ul>"
+        )
 
     def write(self, path: Path, afterwards: Iterable[str]) -> None:
         page = Template((HERE / "page.html").read_text(encoding="utf-8")).substitute(
@@ -112,6 +117,12 @@ class Page:
         )
         with atomic_write(path) as file:
             file.write(page.encode())
+
+    def like(self, row: dict[str, Any], key: str) -> str:
+        """A training image that a mistake resembles."""
+        doubted = "<span class='doubted'>label doubted</span>" if row[f"{key}_doubted"] else ""
+        said = f"<b>{escape(row[f'{key}_class'])}</b><span>cosine {row[f'{key}_cosine']:.2f}</span>{doubted}"
+        return f"<li>{self.picture(row[key])}{said}{self.name(row[key])}</li>"
 
     def picture(self, path: str, heat: np.ndarray | None = None) -> str:
         """An image as the network sees it; with `heat`, float [H, W] from 0 to 1, that is laid over it."""

@@ -10,14 +10,19 @@ from classifier.network.gradcam import GRAD_CAM
 import pandas as pd
 
 
-def labels(found: int, images: int, shown: int) -> str:
-    if not found:
+def labels(likely: int, others: int, images: int, shown: int) -> str:
+    if not likely + others:
         return f"None of the {images:,} labels is doubted."
+    many = (
+        f"{likely:,} of {images:,} labels are likely wrong" if likely else f"None of {images:,} labels is likely wrong"
+    )
+    less = f"; {others:,} more are less likely errors, of which the likeliest are shown" if not likely else ""
     return (
-        f"{found:,} of {images:,} images are doubted{_part(shown, found)}, the likeliest error first. Each was judged "
-        "by images that it is no copy of, from what the network makes of them. That finds most errors, and names sound "
-        "labels beside them: what is hard is doubted, too. So look, and decide. The percentages are how probable the "
-        f"others find the label that is written, and another. All are in {_file('label_errors.csv')}."
+        f"{many}{less}{_part(shown, likely)}, the likeliest first. Each image was judged by others that it is no copy "
+        "of, from what the network makes of them. That finds most errors, and names sound labels beside them, since "
+        "what is hard is doubted, too. So look, and decide. The percentages are how probable the others find the label "
+        f"that is written, and another. All are in {_file('label_errors.csv')}"
+        + (f", and {others:,} less likely ones." if likely else ".")
     )
 
 
@@ -52,7 +57,7 @@ def mistakes(found: int, images: int, shown: int, looked: int, method: str, spli
     return (
         f"{found:,} of {images:,} answers on {split} are wrong{_part(shown, found)}, the most confident first.{caution}"
         f" Beside each: where the network looked, for {looked} of them, and the training images that it takes for most "
-        f"alike, with the cosine of their features. {where} If those images are of the class that was answered, see "
+        f"alike (a cosine of 1 is the same direction). {where} If those images are of the class that was answered, see "
         "whether their labels are right, and collect more like this one under its own class. If it looked beside the "
         f"thing, show it the thing on other grounds. All are in {_file('mistakes.csv')}."
     )
@@ -72,7 +77,10 @@ def mistake(row: dict[str, Any]) -> str:
 
 def slices(table: pd.DataFrame, image: str) -> str:
     failing = int(table["fails"].sum())
-    looked = f"{len(table):,} slices of the {image}s were looked at: the smallest, the darkest, the least sharp …"
+    looked = (
+        f"{len(table):,} slices of the {image}s were looked at: by size, brightness and sharpness, also of each class, "
+        "classes, and pairs of them"
+    )
     if not failing:
         return f"{looked}. In none of them the model errs more often than chance explains. {_slices_file()}"
     return (
