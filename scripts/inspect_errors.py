@@ -84,10 +84,9 @@ def main() -> None:
     heat, method = look(predictor, images[split], mistakes, description.classes)
     slices, members = find_slices(answers, images[split], material, split)
 
-    for name, table in (("label_errors", labels), ("duplicates", duplicates), ("mistakes", mistakes)):
-        write_table(OUT / f"{name}.csv", table.round(4))
-    write_table(OUT / "slices.csv", slices.round(6))
-    write_table(OUT / "slice_images.csv", list_slices(slices, members, answers))
+    tables = {"label_errors": labels, "duplicates": duplicates, "mistakes": mistakes, "slices": slices}
+    for name, table in (tables | {"slice_images": list_slices(slices, members, answers)}).items():
+        write_table(OUT / f"{name}.csv", table.round(5))
     with atomic_write(OUT / "edits.sh") as file:
         file.write(script(labels["edit"][labels["likely"]], duplicates["edit"]).encode())
     page = Page(material.listed, images, predictor.metadata.preprocessing.centre, edits is not None)

@@ -53,25 +53,19 @@ class Page:
         likely = table[table["likely"]]
         shown = likely.head(most) if len(likely) else table.head(OF_SLICE)
         cards = (
-            f"<li>{self.picture(row.path)}{label_words(row)}{self.name(row.path)}{box(row.edit, 'move it there')}</li>"
-            for row in shown.itertuples()
+            self.picture(row["path"]) + label_words(row) + self.name(row["path"]) + box(row["edit"], "move it there")
+            for row in shown.to_dict("records")
         )
         self.parts["labels_note"] = words.labels(len(likely), len(table) - len(likely), images, len(shown))
-        self.parts["labels"] = f"<ol class='cards'>{''.join(cards)}</ol>" if len(shown) else ""
+        self.parts["labels"] = f"<ol class='cards'><li>{'</li><li>'.join(cards)}</li></ol>" if len(shown) else ""
 
     def add_duplicates(self, table: pd.DataFrame, most: int) -> None:
         groups = [group for _, group in table.groupby("group")]
         cards = []
         for group in groups[:most]:
             first = next((path for path in group["path"] if path in self.place), "")
-            copies = (
-                f"<li>{self.picture(row.path if row.path in self.place else first)}"
-                f"<b>{escape(row[4])}</b> in {row.split}{self.name(row.path)}{advice(row)}</li>"
-                for row in group[["group", "copies", "path", "split", "class", "advice", "edit"]].itertuples(
-                    index=False
-                )
-            )
-            cards.append(f"<li><p>{group['copies'].iloc[0]}</p><ol class='cards'>{''.join(copies)}</ol></li>")
+            copies = "".join(self.copy(row, first) for row in group.to_dict("records"))
+            cards.append(f"<li><p>{group['copies'].iloc[0]}</p><ol class='cards'>{copies}</ol></li>")
         self.parts["duplicates_note"] = words.duplicates(table, min(most, len(groups)))
         self.parts["duplicates"] = f"<ol class='groups copies'>{''.join(cards)}</ol>" if cards else ""
 
@@ -118,6 +112,11 @@ class Page:
         with atomic_write(path) as file:
             file.write(page.encode())
 
+    def copy(self, row: dict[str, Any], first: str) -> str:
+        """One of several copies, of which `first` is prepared; one that prepare.py left out has its bytes."""
+        picture = self.picture(row["path"] if row["path"] in self.place else first)
+        return f"<li>{picture}<b>{escape(row['class'])}</b>in {row['split']}{self.name(row['path'])}{advice(row)}</li>"
+
     def like(self, row: dict[str, Any], key: str) -> str:
         """A training image that a mistake resembles."""
         doubted = "<span class='doubted'>label doubted</span>" if row[f"{key}_doubted"] else ""
@@ -143,16 +142,16 @@ class Page:
         return f"<span class='path'>{shown}</span>"
 
 
-def label_words(row: object) -> str:
-    said = f"{row.label_probability:.0%}", f"{row.suggested_probability:.0%}"  # type: ignore[attr-defined]
-    label, suggested = escape(row.label), escape(row.suggested)  # type: ignore[attr-defined]
-    return f"<span>is “{label}” ({said[0]}),<br>rather <b>{suggested}</b> ({said[1]})</span>"
+def label_words(row: dict[str, Any]) -> str:
+    said = f"{row['label_probability']:.0%}", f"{row['suggested_probability']:.0%}"
+    label, suggested = escape(row["label"]), escape(row["suggested"])
+    return f"<span>is “{label}” ({said[0]}),<br>rather <b>{suggested}</b>({said[1]})</span>"
 
 
-def advice(row: object) -> str:
+def advice(row: dict[str, Any]) -> str:
     """What to do with a copy: a box to tick, or words."""
-    text, edit = row.advice, row.edit  # type: ignore[attr-defined]
-    return box(edit, "remove it" + (" if this class is wrong" if text == DECIDE else "")) or f"<span>{text}</span>"
+    text = "remove it" + (" if this class is wrong" if row["advice"] == DECIDE else "")
+    return box(row["edit"], text) or f"<span>{row['advice']}</span>"
 
 
 def box(edit: str, text: str) -> str:
