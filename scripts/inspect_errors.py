@@ -66,14 +66,13 @@ def main() -> None:
     parser.add_argument("--all", action="store_true", help="compare every image of data/, however long it takes")
     arguments = parser.parse_args()
     split = arguments.split
-    dataset, params = open_dataset(DATA), load_params("evaluate")
+    dataset, description, params = open_dataset(DATA), load_description(), load_params("evaluate")
     predictor = Predictor(CHECKPOINT, params.tta, params.precision)
-    description = load_description()
     require_same_classes(predictor.metadata, description.classes)
     if not description.splits[split]["count"]:
         raise InputError(f"{PREPARED}/ has no {split} split: `--split val` takes the other one.")
     images = {name: map_split(name, description).images for name in SPLITS}
-    print(f"looking at {DATA}/ and at what the network makes of it: some images a second and core", flush=True)
+    print(f"looking at {DATA}/ and at what the network makes of it: for photographs, minutes", flush=True)
     material = gather(survey(dataset, arguments.all), images, predictor)
     edits = Edits(material.found.paths) if editable(dataset) else None
 
