@@ -115,7 +115,7 @@ class Page:
     def copy(self, row: dict[str, Any], first: str) -> str:
         """One of several copies, of which `first` is prepared; one that prepare.py left out has its bytes."""
         picture = self.picture(row["path"] if row["path"] in self.place else first)
-        return f"<li>{picture}<b>{escape(row['class'])}</b>in {row['split']}{self.name(row['path'])}{advice(row)}</li>"
+        return f"<li>{picture}<b>{escape(row['class'])}</b> in {row['split']}{self.name(row['path'])}{advice(row)}</li>"
 
     def like(self, row: dict[str, Any], key: str) -> str:
         """A training image that a mistake resembles."""
@@ -145,7 +145,7 @@ class Page:
 def label_words(row: dict[str, Any]) -> str:
     said = f"{row['label_probability']:.0%}", f"{row['suggested_probability']:.0%}"
     label, suggested = escape(row["label"]), escape(row["suggested"])
-    return f"<span>is “{label}” ({said[0]}),<br>rather <b>{suggested}</b>({said[1]})</span>"
+    return f"<span>is “{label}” ({said[0]}),<br>rather <b>{suggested}</b> ({said[1]})</span>"
 
 
 def advice(row: dict[str, Any]) -> str:
