@@ -1,6 +1,6 @@
 """A checkpoint as a function from images to probabilities."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from classifier.errors import InputError
@@ -39,9 +39,13 @@ class Predictor:
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         """Probabilities, float64 [N, num_classes], of stored images, uint8 [N, 3, size, size], which may be mapped."""
+        return self.answer(self.batches(images))
+
+    def batches(self, images: np.ndarray) -> Iterator[Tensor]:
+        """Stored images, uint8 [N, 3, size, size], which may be mapped, on the device, as many at once as fit."""
         size = batch_size(self.network)
-        starts = range(0, len(images), size)
-        return self.answer(torch.from_numpy(np.array(images[i : i + size])).to(self.device) for i in starts)
+        for start in range(0, len(images), size):
+            yield torch.from_numpy(np.array(images[start : start + size])).to(self.device)
 
     def answer(self, batches: Iterable[Tensor]) -> np.ndarray:
         """The same for batches of images on the device.
