@@ -6,12 +6,11 @@ from typing import Any
 
 from classifier.errors import InputError
 from classifier.paths import DATA, LOCK, PARAMS, PIPELINE
+from classifier.runs import yaml12
 
 from dvc.output import Output
 from dvc.repo import Repo
 from dvc.stage import PipelineStage
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,7 @@ def parse_lock(content: bytes, name: str) -> Lock:
         InputError: if DVC did not write it.
     """
     try:
-        said = YAML(typ="safe").load(content)["stages"]
+        said = yaml12.load(content)["stages"]
         return {
             stage: RecordedStage(
                 deps=_md5s(entries.get("deps", [])),
@@ -54,7 +53,7 @@ def parse_lock(content: bytes, name: str) -> Lock:
             )
             for stage, entries in said.items()
         }
-    except (YAMLError, ValueError, KeyError, TypeError, AttributeError):
+    except (yaml12.YAMLError, ValueError, KeyError, TypeError, AttributeError):
         raise InputError(f"{name} is not what DVC writes: bring it back from Git.") from None
 
 

@@ -1,9 +1,9 @@
 """Runs as Git and DVC keep them, and groups of runs that differ only in seeds."""
 
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import chain, product
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import chain, count, product
 from pathlib import Path
 from string import ascii_uppercase
 from typing import Any
@@ -11,14 +11,13 @@ from typing import Any
 from classifier.errors import InputError
 from classifier.paths import LOCK, METRICS, PARAMS, PIPELINE, PREDICTIONS
 from classifier.results.predictions import parse_predictions
+from classifier.runs import yaml12
 from classifier.runs.recorded import Lock, parse_lock
 
 import pandas as pd
 from dvc.api import DVCFileSystem, exp_show
 from dvc.exceptions import DvcException
 from dvc.scm import RevError
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 WORKSPACE = "workspace"  # DVC's name for the files as they are, committed or not
 
@@ -33,6 +32,7 @@ class Run:
     seeds: dict[str, int]  # by name: "train.seed"
     metrics: dict[str, float]  # by name: "val.recall.cat"
     stale: bool  # the metrics are older than params.yaml, or than what an earlier stage made
+    outs: dict[str, str] = field(default_factory=dict)  # MD5 of what the stages made
 
     @property
     def split(self) -> str:
@@ -87,8 +87,17 @@ def read_run(rev: str) -> Run:
         InputError: if there is no such revision, or it has no results.
     """
     files = _files(rev)
-    params, metrics = _load(files, rev, PARAMS), _load(files, rev, METRICS)
-    stages = _load_lock(files, rev).values()
+    return parse_run(rev, lambda path: files.read_bytes(str(path)))
+
+
+def parse_run(rev: str, read: Callable[[Path], bytes]) -> Run:
+    """The run of which `read` gives the files by their paths, FileNotFoundError where there is none.
+
+    Raises:
+        InputError: if there are no results, or one of the files cannot be read.
+    """
+    params, metrics = _load(read, rev, PARAMS), _load(read, rev, METRICS)
+    stages = _load_lock(read, rev).values()
     recorded = chain.from_iterable(stage.params.items() for stage in stages)
     deps = [dep for stage in stages for dep in stage.deps.items()]
     made = {path: md5 for stage in stages for path, md5 in stage.outs.items()}
@@ -105,6 +114,7 @@ def read_run(rev: str) -> Run:
         seeds={f"{name}.seed": section["seed"] for name, section in params.items() if "seed" in section},
         metrics=numbers.iloc[0].astype(float).to_dict(),
         stale=half_run or any(_look_up(params, name) != value for name, value in recorded),
+        outs=made,
     )
 
 
@@ -142,7 +152,7 @@ def group_runs(runs: list[Run]) -> tuple[list[Group], list[str]]:
     """
     groups: list[Group] = []
     notes: list[str] = []
-    names = chain(ascii_uppercase, map("".join, product(ascii_uppercase, repeat=2)))
+    names = ("".join(letters) for length in count(1) for letters in product(ascii_uppercase, repeat=length))
     for run in runs:
         group = next((g for g in groups if (g.runs[0].params, g.runs[0].files) == (run.params, run.files)), None)
         if group is None:
@@ -173,26 +183,26 @@ def _files(rev: str) -> DVCFileSystem:
     return DVCFileSystem(rev=None if rev == WORKSPACE else rev)
 
 
-def _load_lock(files: DVCFileSystem, rev: str) -> Lock:
+def _load_lock(read: Callable[[Path], bytes], rev: str) -> Lock:
     """What dvc.lock of a revision says, nothing if there is none."""
     try:
-        return parse_lock(files.read_bytes(str(LOCK)), f"{LOCK} of {rev}")
+        return parse_lock(read(LOCK), f"{LOCK} of {rev}")
     except FileNotFoundError:
         return {}
 
 
-def _load(files: DVCFileSystem, rev: str, path: Path) -> dict[str, Any]:
+def _load(read: Callable[[Path], bytes], rev: str, path: Path) -> dict[str, Any]:
     """A JSON or YAML file of a revision, which must hold a mapping."""
     try:
-        text = files.read_text(str(path), encoding="utf-8")
-        document = json.loads(text) if path.suffix == ".json" else YAML(typ="safe").load(text)
+        content = read(path)
+        document = json.loads(content) if path.suffix == ".json" else yaml12.load(content)
     except RevError:
         raise InputError(
             f"{rev!r} is no revision: Git knows no such commit, branch or tag, DVC no such experiment."
         ) from None
     except FileNotFoundError:
         raise InputError(f"{rev} has no {path}: run `dvc repro` there and commit its results.") from None
-    except (DvcException, ValueError, YAMLError) as error:
+    except (DvcException, ValueError, yaml12.YAMLError) as error:
         raise InputError(f"{path} of {rev} cannot be read: {' '.join(str(error).split())}") from None
     if not isinstance(document, dict):
         raise InputError(f"{path} of {rev} does not hold a mapping.")
