@@ -14,8 +14,9 @@ from typing import Any
 
 from classifier.errors import InputError, run
 from classifier.results.significance import difference, is_better, mean_interval, verdicts
+from classifier.runs.groups import Group, group_runs
 from classifier.runs.report import compare_predictions, describe_predictions, note_missing_tests, to_table
-from classifier.runs.runs import WORKSPACE, Group, Run, group_runs, list_revisions, read_run, require_root
+from classifier.runs.runs import WORKSPACE, Run, list_revisions, read_run, require_root
 
 import pandas as pd
 

@@ -9,7 +9,8 @@ from classifier.files import atomic_write
 from classifier.paths import CROSS_SECTION_PICTURE, MISTAKES_PICTURE
 from classifier.results.predictions import IMAGE, NO_TEST, same_images
 from classifier.results.significance import is_better, mcnemar
-from classifier.runs.runs import WORKSPACE, Run, changed_files, read_file, read_predictions
+from classifier.runs.groups import changed_files
+from classifier.runs.runs import WORKSPACE, Run, read_file, read_predictions
 
 ABSENT = "–"
 PICTURES = {

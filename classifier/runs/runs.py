@@ -1,11 +1,10 @@
-"""Runs as Git and DVC keep them, and groups of runs that differ only in seeds."""
+"""Runs as Git and DVC keep them."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from itertools import chain, count, product
+from itertools import chain
 from pathlib import Path
-from string import ascii_uppercase
 from typing import Any
 
 from classifier.errors import InputError
@@ -42,20 +41,6 @@ class Run:
     @property
     def seed(self) -> str:
         return ", ".join(f"{name} {value}" for name, value in sorted(self.seeds.items()))
-
-
-@dataclass(frozen=True)
-class Group:
-    """Runs that differ only in seeds."""
-
-    name: str
-    changes: list[str]  # how it differs from the first group
-    runs: list[Run]
-
-    @property
-    def sample(self) -> pd.DataFrame:
-        """A row per run, named by its seeds, and a column for each metric that all of them have."""
-        return pd.DataFrame([run.metrics for run in self.runs], [run.seed for run in self.runs]).dropna(axis=1)
 
 
 def require_root() -> None:
@@ -139,38 +124,6 @@ def read_predictions(rev: str) -> pd.DataFrame:
     return parse_predictions(read_file(rev, PREDICTIONS), f"{PREDICTIONS} of {rev}")
 
 
-def changed_files(reference: Run, run: Run) -> list[str]:
-    """The dataset, if it is another one, and the files of code that are."""
-    return [path for path in {**reference.files, **run.files} if reference.files.get(path) != run.files.get(path)]
-
-
-def group_runs(runs: list[Run]) -> tuple[list[Group], list[str]]:
-    """Put runs with equal parameters (seeds apart), data and code together, in the order of the first of each.
-
-    Returns:
-        the groups, and a sentence for each run that is left out because another has its seeds as well.
-    """
-    groups: list[Group] = []
-    notes: list[str] = []
-    names = ("".join(letters) for length in count(1) for letters in product(ascii_uppercase, repeat=length))
-    for run in runs:
-        group = next((g for g in groups if (g.runs[0].params, g.runs[0].files) == (run.params, run.files)), None)
-        if group is None:
-            groups.append(Group(next(names), list(_differences(runs[0], run)), [run]))
-            continue
-        twin = next((other for other in group.runs if other.seeds == run.seeds), None)
-        if twin is None:
-            group.runs.append(run)
-        elif twin.metrics == run.metrics:
-            notes.append(f"{run.rev} is the same run as {twin.rev}: counted once.")
-        else:
-            notes.append(
-                f"{run.rev} has the parameters, seeds, data and code of {twin.rev}, but other metrics (from another "
-                f"kind of machine?): only {twin.rev} is counted."
-            )
-    return groups, notes
-
-
 def _look_up(params: dict[str, Any], name: str) -> Any:
     """A section of params.yaml, or one value of it by the dotted name that dvc.lock has for it: train.model."""
     found: Any = params
@@ -207,20 +160,3 @@ def _load(read: Callable[[Path], bytes], rev: str, path: Path) -> dict[str, Any]
     if not isinstance(document, dict):
         raise InputError(f"{path} of {rev} does not hold a mapping.")
     return document
-
-
-def _differences(reference: Run, run: Run) -> Iterator[str]:
-    """How `run` differs from `reference`: train.class_weights.cat=2.0, train.py changed."""
-    yield from _changes(reference.params, run.params)
-    yield from (f"{path} changed" for path in changed_files(reference, run))
-
-
-def _changes(old: Any, new: Any, key: str = "") -> Iterator[str]:
-    if not isinstance(new, dict) or not new:
-        yield f"{key}={new}"
-        return
-    prefix, old = key and f"{key}.", old if isinstance(old, dict) else {}
-    yield from (f"no {prefix}{name}" for name in old if name not in new)
-    for name, value in new.items():
-        if name not in old or old[name] != value:
-            yield from _changes(old.get(name), value, f"{prefix}{name}")

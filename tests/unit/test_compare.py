@@ -6,7 +6,8 @@ import sys
 from classifier.errors import InputError
 from classifier.results.predictions import NO_TEST
 from classifier.results.significance import difference, is_better, mcnemar, mean_interval, verdicts
-from classifier.runs.runs import Run, group_runs, read_predictions
+from classifier.runs.groups import group_runs
+from classifier.runs.runs import Run, read_predictions
 
 import compare
 import numpy as np

