@@ -134,15 +134,29 @@ function drawParallel() {
     svg.append(draw("text", { x, y: 16, class: "middle title" }, title.length > 22 ? `…${title.slice(-21)}` : title));
     for (const [place, label] of axis.ticks) svg.append(draw("text", { x: x + 7, y: y(place) + 4, class: "tick" }, label.length > 16 ? `${label.slice(0, 15)}…` : label));
   });
-  const left_out = varied.length > AXES ? ` The first ${AXES} of ${varied.length} parameters that differ; a filter leaves fewer.` : "";
-  note.dataset.idle = note.textContent += left_out;
+  const leftOut = varied.length > AXES ? ` The first ${AXES} of ${varied.length} parameters that differ; a filter leaves fewer.` : "";
+  note.dataset.idle = note.textContent += leftOut;
   return [make("div", { kind: "scroll", tabIndex: 0, role: "region", "aria-label": "Parallel coordinates", children: [svg] }), note];
 }
 
+/** Which colour is which row: of many, A and B; the others are grey. */
+function drawLegend() {
+  const [a, b] = [rowById.get(state.a), rowById.get(state.b)];
+  const rows = state.shown.length <= MANY ? [...new Set([...state.shown, a, b])] : [a, b];
+  return [...new Set(rows)].map((row) => {
+    const swatch = make("i", { kind: "swatch" });
+    swatch.style.background = colourOf(row);
+    const side = row === a ? "A " : row === b ? "B " : "";
+    return make("li", { children: [swatch, make("b", { text: side }), row.label] });
+  });
+}
+
 function drawCharts() {
+  document.body.classList.toggle("crowded", state.shown.length > MANY);
   const curves = Object.entries(CHARTS).map((entry) => drawCurve(...entry)).filter(Boolean);
   byId("curves-charts").replaceChildren(...(curves.length ? curves : [make("p", { text: "No plots/history.csv of these runs is in DVC's cache: `dvc pull` or `dvc fetch` brings those that a remote holds." })]));
   const missing = state.shown.flatMap((row) => row.runs).filter((run) => !data.curves[run].epoch).length;
   byId("curves-note").textContent = curves.length && missing ? `The curves of ${count(missing, "run")} are not in DVC's cache.` : "";
+  byId("curves-legend").replaceChildren(...drawLegend());
   byId("parallel-chart").replaceChildren(...drawParallel());
 }

@@ -33,8 +33,9 @@ function formatMetric(metric, value) {
 
 /** A difference with its sign: in points of a hundred for shares. */
 function formatDifference(metric, value) {
-  const number = isShare(metric) ? (100 * value).toFixed(1) : value.toFixed(4);
-  return (value > 0 ? "+" : "") + number.replace("-", "−");
+  const number = Math.abs(isShare(metric) ? 100 * value : value).toFixed(isShare(metric) ? 1 : 4);
+  const sign = Number(number) === 0 ? "" : value > 0 ? "+" : "−";
+  return sign + number;
 }
 
 /** What an interval adds to a value, beneath it: half its width over seeds, else its two ends. */

@@ -74,12 +74,22 @@ function judge(metric, verdict) {
   return verdict + (sign > 0 ? " (better)" : sign < 0 ? " (worse)" : "");
 }
 
-function metricRows(a, b, compared, metrics) {
+function metricRows(a, b, compared, metrics, single) {
   return metrics.filter((name) => compared.has(name)).map((name) => {
     const { difference, low, high, verdict } = compared.get(name);
     const interval = low === null ? "" : ` [${formatDifference(name, low)}, ${formatDifference(name, high)}]`;
-    return [name, ...[a, b].map((row) => formatMetric(name, row.metric(name).value)), formatDifference(name, difference) + interval, judge(name, verdict)];
+    return [name, ...[a, b].map((row) => formatMetric(name, row.metric(name).value)), formatDifference(name, difference) + interval, ...(single ? [] : [judge(name, verdict)])];
   });
+}
+
+/** What several runs show of accuracy, in a sentence for each split, and by which test. */
+function describeGroups({ method, pairs, compared }) {
+  const told = summaryMetrics.filter((name) => name.endsWith(".accuracy") && compared.has(name)).map((name) => {
+    const { difference, low, high, verdict } = compared.get(name);
+    const interval = low === null ? "" : `, 95 % interval ${formatDifference(name, low)} to ${formatDifference(name, high)}`;
+    return `${name}: ${formatDifference(name, difference)} points${interval}${verdict && `: ${judge(name, verdict)}`}.`;
+  });
+  return [...told, fill(data.words.methods[method], { pairs })].join(" ");
 }
 
 /** A bar for each class, to the side of the one that recognises more. */
@@ -150,14 +160,15 @@ function drawPair() {
   const { method, pairs, compared } = compareRows(a, b);
   const [found, images] = drawImages(a, b);
   const single = a.runs.length === 1 && b.runs.length === 1;
-  const verdict = single ? describeAnswers(found, a.name, b.name) : fill(data.words.methods[method], { pairs });
+  const verdict = single ? describeAnswers(found, a.name, b.name) : describeGroups({ method, pairs, compared });
   const split = a.run.split === b.run.split ? a.run.split : "val";
   const bars = recallBars(a, b, compared, split);
   const kinds = ["", "number", "number", "number"];
   const parts = [make("p", { kind: "verdict", text: verdict })];
   if (split === "val") parts.push(make("p", { kind: "caution", text: data.words.no_test }));
-  parts.push(make("h3", { text: "What differs" }), ...differences(a, b), make("h3", { text: "Metrics" }), table(["metric", "A", "B", "B − A", "verdict"], metricRows(a, b, compared, summaryMetrics), kinds));
-  if (!single) parts.push(make("p", { kind: "small", text: data.words.caution }));
-  if (bars.length) parts.push(make("h3", { text: `Recall of each class on ${split}, B − A in points` }), make("ol", { kind: "bars", children: bars }));
-  return byId("pair-result").replaceChildren(...parts, ...images);
+  const left = [make("h3", { text: "What differs" }), ...differences(a, b), make("h3", { text: "Metrics" }), table(["metric", "A", "B", "B − A", ...(single ? [] : ["verdict"])], metricRows(a, b, compared, summaryMetrics, single), kinds)];
+  if (!single) left.push(make("p", { kind: "small", text: data.words.caution }));
+  const right = bars.length ? [make("h3", { text: `Recall of each class on ${split}, B − A in points` }), make("ol", { kind: "bars", children: bars })] : [];
+  const columns = make("div", { kind: "columns", children: [left, right].map((children) => make("div", { children })) });
+  return byId("pair-result").replaceChildren(...parts, columns, ...images);
 }

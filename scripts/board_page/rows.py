@@ -22,7 +22,7 @@ def make_rows(records: list[Record], groups: list[Group]) -> dict[str, Any]:
     """What the page's tables and charts show of all runs. Values that all runs share are there once."""
     runs = [record.run for record in records]
     values = [flatten(run.params) for run in runs]
-    names = in_order(values)
+    names = without_empty(in_order(values), values)
     differ = [name for name in names if len({json.dumps(each.get(name)) for each in values}) > 1]
     metrics = choose_metrics(runs)
     files = in_order([run.files for run in runs])
@@ -115,6 +115,12 @@ def finite(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
 
 
+def without_empty(names: list[str], values: list[dict[str, Any]]) -> list[str]:
+    """Without `class_weights`, which is {} or absent, where some runs have a `class_weights.cat`, which says it all."""
+    told = {name.rpartition(".")[0] for name in names}
+    return [name for name in names if name not in told or {each.get(name, "{}") for each in values} != {"{}"}]
+
+
 def in_order(mappings: list[dict[str, Any]]) -> list[str]:
     """All keys, each where it first stands."""
     return list(dict.fromkeys(key for mapping in mappings for key in mapping))
@@ -134,9 +140,11 @@ def choose_metrics(runs: list[Run]) -> list[str]:
     table = pd.DataFrame([run.metrics for run in runs])
     names = [name for name in table if RECALL not in name]
     recalls = [name for name in table if RECALL in name]
-    classes = list(dict.fromkeys(name.split(RECALL, 1)[1] for name in recalls))
-    lowest = pd.Series({c: table[[n for n in recalls if n.split(RECALL, 1)[1] == c]].mean().mean() for c in classes}, dtype=float)
-    shown = set(lowest.nsmallest(CLASSES).index)
+    if not recalls:
+        return names
+    class_of = [name.split(RECALL, 1)[1] for name in recalls]
+    classes = list(dict.fromkeys(class_of))
+    shown = set(table[recalls].mean().groupby(class_of, sort=False).mean().nsmallest(CLASSES).index)
     for split in dict.fromkeys(name.split(".")[0] for name in recalls):
         own = [c for c in (classes[i] for i in reading_order(classes)) if f"{split}{RECALL}{c}" in table]
         names += [f"{split}{RECALL}{name}" for name in own if name in shown]

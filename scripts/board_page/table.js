@@ -1,5 +1,6 @@
 // The table of all runs: sorted by its heads, opened group by group, with a choice of the two to compare.
 
+const NAMES = 4; // of a row, beneath it: of more, the first
 const FEW_ROWS = 50; // shown at first: of more, a button shows all
 
 /** The columns: a key to sort by, a heading, whether small values come first at the first click, and a cell. */
@@ -73,9 +74,10 @@ function nameOf(row, inner) {
   const swatch = make("i", { kind: "swatch", "aria-hidden": "true" });
   swatch.style.background = colourOf(row);
   cell.append(swatch, make("span", { text: row.name }));
-  const others = row.run.names.filter((name) => name !== row.name);
-  if (row.run.commit && row.run.commit !== row.name) others.push(row.run.commit);
-  if (others.length) cell.append(make("small", { text: others.join(", ") }));
+  const others = row.runs.flatMap((run) => data.runs[run].names).filter((name) => name !== row.name);
+  if (row.run.commit && row.run.commit !== row.name) others.unshift(row.run.commit);
+  const listed = others.length > NAMES ? `${others.slice(0, NAMES).join(", ")} …` : others.join(", ");
+  if (listed) cell.append(make("small", { text: listed, title: others.join(", ") }));
   if (row.run.message) cell.append(make("small", { kind: "message", text: row.run.message, title: row.run.message }));
   if (row.run.note && row.runs.length === 1) cell.append(make("small", { kind: "caution", text: row.run.note }));
   return cell;

@@ -138,9 +138,10 @@ class Repository:
         """The first two runs are main's commits, the others experiments based on the first."""
         lines = []
         for i, files in enumerate(runs):
-            ref = "refs/heads/main" if i < 2 else f"refs/exps/{'ab'}/{'c' * 38}/exp-{i:03}"
+            ref = "refs/heads/main" if i < 2 else f"refs/exps/ab/{'c' * 38}/exp-{i:03}"
             message = f"Run {i}".encode()
-            lines += [f"commit {ref}\nmark :{i + 1}\ncommitter test <test@localhost> {1_790_000_000 + 60 * i} +0000\n".encode()]
+            committer = f"committer test <test@localhost> {1_790_000_000 + 60 * i} +0000"
+            lines += [f"commit {ref}\nmark :{i + 1}\n{committer}\n".encode()]
             lines += [b"data %d\n%s\n" % (len(message), message), b"from :1\n" if i else b""]
             tracked = files | {name: (self.folder / name).read_bytes() for name in ("dvc.yaml", ".gitignore")}
             for name, content in tracked.items():
