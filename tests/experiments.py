@@ -29,6 +29,11 @@ GRID = [
 SEEDS = 3
 
 
+def git(*arguments: str) -> str:
+    """Run Git in the current folder; returns what it says."""
+    return subprocess.run(["git", *arguments], check=True, capture_output=True, text=True).stdout.strip()
+
+
 class Repository:
     """A repository with `runs` runs: three seeds of every setting in GRID, over and over with more epochs.
 
