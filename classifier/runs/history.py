@@ -116,7 +116,7 @@ def _parse(rev: str, content: Content) -> Run:
 def _list_tips() -> list[tuple[str, str]]:
     """Commits and what they are called, the best names first: tags, branches, experiments, remote branches, HEAD."""
     pairs = []
-    for line in _git("for-each-ref", "--format=%(refname)%00%(objectname)%00%(*objectname)", *REFS).splitlines():
+    for line in _git("for-each-ref", "--format=%(refname)%00%(objectname)%00%(*objectname)", *REFS):
         ref, sha, peeled = line.split("\0")
         prefix = next(each for each in REFS if ref.startswith(each))
         experiment = EXPERIMENT.fullmatch(ref)
@@ -125,8 +125,8 @@ def _list_tips() -> list[tuple[str, str]]:
         name = experiment["name"] if experiment else ref.removeprefix(prefix)
         pairs.append((REFS.index(prefix), peeled or sha, name))
     named = [(sha, name) for _, sha, name in sorted(pairs, key=lambda pair: pair[0])]
-    head = _git("rev-parse", "--verify", "--quiet", "HEAD", check=False).strip()
-    return [*named, (head, HEAD)] if head else named
+    head = _git("rev-parse", "--verify", "--quiet", "HEAD", check=False)
+    return [*named, (head[0], HEAD)] if head else named
 
 
 def _list_commits(tips: list[str]) -> list[Commit]:
@@ -134,10 +134,10 @@ def _list_commits(tips: list[str]) -> list[Commit]:
     if not tips:
         return []
     shape = "--format=%H%x00%ct%x00%s"
-    kinds = _git("cat-file", "--batch-check=%(objectname) %(objecttype)", stdin=tips).splitlines()
+    kinds = _git("cat-file", "--batch-check=%(objectname) %(objecttype)", stdin=tips)
     tips = [line.split()[0] for line in kinds if line.endswith(" commit")]  # Git can tag anything
-    lines = _git("log", shape, "--full-history", "--stdin", stdin=[*tips, "--", str(METRICS), str(LOCK)]).splitlines()
-    lines += _git("log", shape, "--no-walk", "--stdin", stdin=tips).splitlines()
+    lines = _git("log", shape, "--full-history", "--stdin", stdin=[*tips, "--", str(METRICS), str(LOCK)])
+    lines += _git("log", shape, "--no-walk", "--stdin", stdin=tips)
     commits = {}
     for line in lines:
         sha, time, message = line.split("\0", 2)
@@ -148,7 +148,7 @@ def _list_commits(tips: list[str]) -> list[Commit]:
 def _read_files(commits: list[Commit]) -> dict[str, Content]:
     """The content of FILES in each commit, None where there is none; equal contents are one object."""
     wanted = [f"{commit.sha}:./{path}" for commit in commits for path in FILES]
-    checked = _git("cat-file", "--batch-check", stdin=wanted).splitlines()
+    checked = _git("cat-file", "--batch-check", stdin=wanted)
     blobs = [None if line.endswith(" missing") else line.split()[0] for line in checked]
     contents = _read_blobs(dict.fromkeys(filter(None, blobs)))
     found = [contents.get(blob) if blob else None for blob in blobs]
@@ -165,8 +165,10 @@ def _read_blobs(blobs: Iterable[str]) -> dict[str, bytes]:
     return contents
 
 
-def _git(*arguments: str, stdin: list[str] | None = None, check: bool = True) -> str:
-    return _run_git(*arguments, stdin=stdin, check=check).decode(errors="replace")
+def _git(*arguments: str, stdin: list[str] | None = None, check: bool = True) -> list[str]:
+    """The lines that Git prints; str.splitlines() would also cut messages at what only looks like a line's end."""
+    output = _run_git(*arguments, stdin=stdin, check=check).decode(errors="replace")
+    return output.removesuffix("\n").split("\n") if output else []
 
 
 def _run_git(*arguments: str, stdin: list[str] | None = None, check: bool = True) -> bytes:

@@ -1,6 +1,7 @@
 // Recall per class as a table of coloured cells: a row per row of the table, a column per class.
 
 const FEW_HEAT = 30; // rows shown at first
+const TURN = 0.73; // from where a number is read better in the other of black and white, on both grounds of style.css
 
 function drawHeat() {
   const split = byId("split").value;
@@ -17,7 +18,7 @@ function drawHeat() {
     if (value === null || value === undefined) return cell;
     const warmth = high > low ? (value - low) / (high - low) : 1;
     cell.style.background = `color-mix(in oklab, var(--low-heat), var(--high-heat) ${Math.round(100 * warmth)}%)`;
-    cell.classList.toggle("dark", warmth > 0.5);
+    cell.classList.toggle("strong", warmth > TURN);
     return cell;
   });
   const head = make("tr", { children: [make("th", { scope: "col", kind: "name", text: "run" }), ...metrics.map((metric) => make("th", { scope: "col", children: [make("span", { text: className(metric) })] }))] });
@@ -33,5 +34,5 @@ function heatNote(metrics, shown, all) {
   if (!all) return "No metrics.json of these runs has the recall of single classes.";
   const classes = metrics.length >= data.limits.classes ? ` The ${data.limits.classes} classes that are recognised least.` : "";
   const rows = shown < all ? ` The first ${shown} of ${all} rows, in the order of the table.` : "";
-  return `In percent; dark is high. Groups of seeds show their mean.${classes}${rows}`;
+  return `In percent; the stronger the colour, the higher. Groups of seeds show their mean.${classes}${rows}`;
 }

@@ -154,6 +154,7 @@ function drawImages(a, b) {
 }
 
 function drawPair() {
+  if (!answers) return null; // the page is still opening, and draws the pair when it has them
   const [a, b] = [rowById.get(state.a), rowById.get(state.b)];
   for (const side of ["a", "b"]) byId(`choose-${side}`).value = state[side];
   if (a === b) return byId("pair-result").replaceChildren(make("p", { text: "A and B are the same: choose two rows." }));

@@ -113,5 +113,6 @@ function choose(side, id) {
     row.querySelector(".swatch").style.background = colourOf(rowById.get(row.dataset.row));
   }
   drawCharts();
+  drawHeat();
   drawPair();
 }

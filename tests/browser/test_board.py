@@ -218,7 +218,8 @@ def test_text_has_contrast_in_light_and_in_dark(page, boards, scheme):
     ratio = """([text, ground]) => {
         const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
         const luminance = (name) => {
-            canvas.fillStyle = getComputedStyle(document.documentElement).getPropertyValue(name);
+            const own = name.startsWith("--");
+            canvas.fillStyle = own ? getComputedStyle(document.documentElement).getPropertyValue(name) : name;
             canvas.fillRect(0, 0, 1, 1);
             const [r, g, b] = [...canvas.getImageData(0, 0, 1, 1).data].map((v) => v / 255)
                 .map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4));
@@ -227,6 +228,11 @@ def test_text_has_contrast_in_light_and_in_dark(page, boards, scheme):
         const [x, y] = [luminance(text), luminance(ground)].sort((p, q) => q - p);
         return (x + 0.05) / (y + 0.05);
     }"""
+    cells = page.locator("#heat-table td").evaluate_all(
+        "all => all.map((cell) => [getComputedStyle(cell).color, getComputedStyle(cell).backgroundColor])"
+    )
+    assert {text for text, _ in cells} == {"rgb(0, 0, 0)", "rgb(255, 255, 255)"}
+    assert min(page.evaluate(ratio, list(pair)) for pair in cells) >= 4.5
     for text in ("--text", "--soft", "--a", "--b"):
         for ground in ("--page", "--ground"):
             assert page.evaluate(ratio, [text, ground]) >= 4.5, (text, ground)

@@ -28,6 +28,12 @@ def test_a_commit_without_a_name_is_a_run_by_itself(repository):
     assert collect()[0][-1].run.rev == git("rev-parse", "main~1")[:7]
 
 
+def test_a_message_may_hold_what_looks_like_the_end_of_a_line(repository):
+    git("tag", "odd\u2028name", "main")
+    git("commit", "--quiet", "--allow-empty", "--message", "form\x0cfeed \u2028 and\x1cmore")
+    assert collect()[0][0].names == ["odd\u2028name", "main", "HEAD", "workspace"]
+
+
 def test_more_revisions_need_no_more_processes(workspace, monkeypatch):
     started = []
     original = history._run_git
