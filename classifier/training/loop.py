@@ -13,6 +13,7 @@ from classifier.reproducibility import step_seed
 from classifier.training.average import Average
 from classifier.training.criterion import Criterion
 from classifier.training.optim import build_optimizers, lr_factor
+from classifier.training.order import epoch_order
 from classifier.training.progress import Progress
 
 import torch
@@ -42,7 +43,7 @@ class Trainer:
         self.average = Average(self.network, self.params.ema) if self.params.ema else None
 
     def train_one_epoch(self, data: Source, epoch: int, progress: Progress) -> tuple[float, float, float]:
-        """Show the network every training image once, in batches that differ in size by one at most.
+        """Show the network every training image once, or as often as it weighs, in batches of nearly equal size.
 
         Returns:
             the learning rate of the first step, mean loss and accuracy.
@@ -54,7 +55,9 @@ class Trainer:
         self.network.train()
         steps = self.steps(data)
         generator = torch.Generator().manual_seed(step_seed(self.params.seed, epoch, 0))
-        order = torch.randperm(len(data.labels), generator=generator).to(self.device)
+        weights = self.criterion.sampling_weights
+        image_weights = None if weights is None else weights[data.labels].cpu()
+        order = epoch_order(image_weights, len(data.labels), generator).to(self.device)
         mirrored = self.choose_mirrored(len(data.labels), epoch)
         losses, correct = torch.zeros(steps, device=self.device), torch.zeros(steps, device=self.device)
         lrs = []
