@@ -56,6 +56,7 @@ function listen() {
     state.filter = byId("filter").value;
     refresh();
   });
+  NARROW.addEventListener("change", drawCharts);
   byId("more").addEventListener("click", () => {
     state.all = true;
     refresh();

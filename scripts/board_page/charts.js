@@ -2,6 +2,7 @@
 
 const MANY = 8; // rows that can have a colour each; of more, only A and B have one
 const AXES = 7; // of parallel coordinates, before that of the metric
+const NARROW = matchMedia("(max-width: 46rem)");
 const TICKS = 12; // values of an axis that are written beside it
 const CHARTS = { val_accuracy: "validation accuracy", val_loss: "validation loss", train_accuracy: "training accuracy", train_loss: "training loss" };
 
@@ -68,7 +69,8 @@ function niceTicks(low, high) {
 }
 
 function drawCurve(name, title) {
-  const [width, height, left, bottom, top] = [460, 240, 46, 26, 8];
+  const [width, height] = NARROW.matches ? [350, 210] : [600, 270]; // so that text keeps its size
+  const [left, bottom, top] = [46, 26, 8];
   const lines = state.shown.flatMap((row) => row.runs.map((run) => ({ row, curve: data.curves[run] })).filter(({ curve }) => curve[name]));
   if (!lines.length) return null;
   const last = Math.max(2, ...lines.flatMap(({ curve }) => curve.epoch));

@@ -1,6 +1,6 @@
 // The table of all runs: sorted by its heads, opened group by group, with a choice of the two to compare.
 
-const NAMES = 4; // of a row, beneath it: of more, the first
+const NAMES = 8; // of a row, beneath it: of more, the first
 const FEW_ROWS = 50; // shown at first: of more, a button shows all
 
 /** The columns: a key to sort by, a heading, whether small values come first at the first click, and a cell. */

@@ -173,6 +173,7 @@ def test_curves_heat_map_and_parallel_coordinates_show_the_numbers_of_the_runs(p
 def test_a_click_on_a_line_makes_it_b(page, boards):
     open_board(page, boards(7)[0])
     page.locator("#choose-b").select_option("g1")
+    page.locator("#parallel-chart svg").scroll_into_view_if_needed()
     box = page.locator("#parallel-chart svg").bounding_box()
     points = page.locator("#parallel-chart path.line:not(.chosen):not(.pointed)").first.get_attribute("d")
     x, y = (float(number) for number in points.split("L")[-1].split())

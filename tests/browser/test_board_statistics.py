@@ -38,7 +38,7 @@ def test_groups_of_seeds_are_compared_as_compare_does(page):
             adjusted = page.evaluate("p => falseDiscovery(p)", got["p"].tolist())
             assert [p <= 0.05 for p in adjusted] == verdicts(expected).isin(["higher", "lower"]).tolist()
     for right, images in ((0, 5), (5, 5), (901, 1000)):
-        low, high = wilson(right, images)
+        low, high = map(float, wilson(right, images))
         assert page.evaluate("([s, n]) => wilson(s, n)", [right / images, images]) == pytest.approx([low, high])
 
 
