@@ -62,6 +62,11 @@ def test_a_group_is_labelled_by_how_it_differs_from_the_first(train, label):
     assert [group.changes for group in groups] == [[], label]
 
 
+def test_more_groups_than_two_letters_name_have_names():
+    groups, _ = group_runs([make_run(str(i), lr=i) for i in range(704)])
+    assert [groups[i].name for i in (0, 26, 701, 702, 703)] == ["A", "AA", "ZZ", "AAA", "AAB"]
+
+
 def test_runs_of_other_code_are_another_group():
     groups, _ = group_runs([make_run("a"), make_run("b", 1, files={"train.py": "2"})])
     assert [group.changes for group in groups] == [[], ["train.py changed"]]
