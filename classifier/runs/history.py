@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from classifier.errors import InputError
 from classifier.paths import LOCK, METRICS, PARAMS
@@ -45,6 +46,15 @@ class Record:
     run: Run
     commit: Commit  # the oldest that holds it
     names: list[str]  # tags, branches and experiments that hold it, HEAD, workspace
+    experiment: bool = False  # DVC alone has a name for it
+
+
+class _Tip(NamedTuple):
+    """A name for a commit."""
+
+    sha: str
+    name: str
+    experiment: bool
 
 
 def collect(most: int = MOST) -> tuple[list[Record], list[str]]:
@@ -54,19 +64,20 @@ def collect(most: int = MOST) -> tuple[list[Record], list[str]]:
         InputError: if this is no Git repository.
     """
     tips = _list_tips()
-    commits = _list_commits([sha for sha, _ in tips])
+    commits = _list_commits([tip.sha for tip in tips])
     contents = _read_files(commits)
     found: dict[Content, tuple[Commit, list[str]]] = {}
     for commit in commits:
         content = contents[commit.sha]
         _, names = found.get(content, (commit, []))
-        found[content] = commit, [*names, *(name for sha, name in tips if sha == commit.sha)]
+        found[content] = commit, [*names, *(tip.name for tip in tips if tip.sha == commit.sha)]
     here: Content = tuple(path.read_bytes() if path.is_file() else None for path in FILES)
     changed = int(METRICS.stat().st_mtime) if METRICS.is_file() else 0
     commit, names = found.get(here, (Commit("", changed, ""), []))
     found[here] = commit, [*names, WORKSPACE]
 
-    ranks = {name: rank for rank, (_, name) in enumerate(tips)}
+    ranks = {tip.name: rank for rank, tip in enumerate(tips)}
+    experiments = {tip.name for tip in tips if tip.experiment}
     records, notes = [], []
     for content, (commit, names) in found.items():
         if content[FILES.index(METRICS)] is None:
@@ -80,7 +91,7 @@ def collect(most: int = MOST) -> tuple[list[Record], list[str]]:
         if run.stale:
             notes.append(f"{run.rev}: {OLDER} Left out.")
             continue
-        records.append(Record(run, commit, names))
+        records.append(Record(run, commit, names, bool(names) and experiments.issuperset(names)))
     records.sort(key=lambda record: (HEAD not in record.names, -record.commit.time))
     if len(records) > most:
         notes.append(f"There are {len(records)} runs: only the newest {most} are shown.")
@@ -113,8 +124,8 @@ def _parse(rev: str, content: Content) -> Run:
     return parse_run(rev, read)
 
 
-def _list_tips() -> list[tuple[str, str]]:
-    """Commits and what they are called, the best names first: tags, branches, experiments, remote branches, HEAD."""
+def _list_tips() -> list[_Tip]:
+    """What has a name, the best names first: tags, branches, experiments, remote branches, HEAD."""
     pairs = []
     for line in _git("for-each-ref", "--format=%(refname)%00%(objectname)%00%(*objectname)", *REFS):
         ref, sha, peeled = line.split("\0")
@@ -123,10 +134,10 @@ def _list_tips() -> list[tuple[str, str]]:
         if (prefix == "refs/exps/" and not experiment) or ref.endswith("/HEAD"):
             continue
         name = experiment["name"] if experiment else ref.removeprefix(prefix)
-        pairs.append((REFS.index(prefix), peeled or sha, name))
-    named = [(sha, name) for _, sha, name in sorted(pairs, key=lambda pair: pair[0])]
+        pairs.append((REFS.index(prefix), _Tip(peeled or sha, name, bool(experiment))))
+    named = [tip for _, tip in sorted(pairs, key=lambda pair: pair[0])]
     head = _git("rev-parse", "--verify", "--quiet", "HEAD", check=False)
-    return [*named, (head[0], HEAD)] if head else named
+    return [*named, _Tip(head[0], HEAD, False)] if head else named
 
 
 def _list_commits(tips: list[str]) -> list[Commit]:

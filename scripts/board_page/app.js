@@ -38,7 +38,9 @@ function fillChoices() {
 
 /** The first pair: the reference, and of all others the best on validation. */
 function choosePair() {
-  const [reference, ...others] = groupRows.length > 1 ? groupRows : runRows;
+  const seeds = members(groupRows[0]);
+  const rows = [...groupRows, ...uncounted];
+  const [reference, ...others] = rows.length === 1 && seeds.length ? seeds : rows;
   const accuracy = (row) => row.metric("val.accuracy").value ?? -1;
   state.a = reference.id;
   state.b = (others.length ? others.reduce((best, row) => (accuracy(row) > accuracy(best) ? row : best)) : reference).id;

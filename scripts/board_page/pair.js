@@ -157,7 +157,7 @@ function drawPair() {
   if (!answers) return null; // the page is still opening, and draws the pair when it has them
   const [a, b] = [rowById.get(state.a), rowById.get(state.b)];
   for (const side of ["a", "b"]) byId(`choose-${side}`).value = state[side];
-  if (a === b) return byId("pair-result").replaceChildren(make("p", { text: "A and B are the same: choose two rows." }));
+  if (a === b) return byId("pair-result").replaceChildren(make("p", { text: data.runs.length > 1 ? "A and B are the same: choose two rows." : "There is one run, and nothing to compare it with." }));
   const { method, pairs, compared } = compareRows(a, b);
   const [found, images] = drawImages(a, b);
   const single = a.runs.length === 1 && b.runs.length === 1;

@@ -47,6 +47,7 @@ def make_rows(records: list[Record], groups: list[Group]) -> dict[str, Any]:
             {
                 "name": record.run.rev,
                 "names": record.names,
+                "experiment": record.experiment,
                 "commit": record.commit.sha[:7],
                 "time": record.commit.time,
                 "message": record.commit.message,
@@ -75,7 +76,7 @@ def merge_twins(records: list[Record]) -> tuple[list[Record], list[Group]]:
         if twin.metrics == record.run.metrics:
             first = kept[id(twin)]
             names = [*first.names, *(name for name in record.names or [record.run.rev] if name not in first.names)]
-            kept[id(twin)] = Record(first.run, first.commit, names)
+            kept[id(twin)] = Record(first.run, first.commit, names, first.experiment and record.experiment)
             del kept[id(record.run)]
     return list(kept.values()), groups
 

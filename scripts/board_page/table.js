@@ -68,13 +68,13 @@ function radioOf(side, row) {
   return make("td", { kind: `pick ${side}`, children: [input] });
 }
 
-/** A row's name, with its other names beneath it, and what was written with its commit. */
+/** A row's name, beneath it its other names and those of its seeds, but for names of experiments, and what was written with its commit. */
 function nameOf(row, inner) {
   const cell = make("th", { kind: inner ? "name inner" : "name", scope: "row" });
   const swatch = make("i", { kind: "swatch", "aria-hidden": "true" });
   swatch.style.background = colourOf(row);
   cell.append(swatch, make("span", { text: row.name }));
-  const others = row.runs.flatMap((run) => data.runs[run].names).filter((name) => name !== row.name);
+  const others = row.runs.filter((run, i) => !i || !data.runs[run].experiment).flatMap((run) => data.runs[run].names).filter((name) => name !== row.name);
   if (row.run.commit && row.run.commit !== row.name) others.unshift(row.run.commit);
   const listed = others.length > NAMES ? `${others.slice(0, NAMES).join(", ")} …` : others.join(", ");
   if (listed) cell.append(make("small", { text: listed, title: others.join(", ") }));

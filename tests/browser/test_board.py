@@ -87,6 +87,10 @@ def test_it_opens_soon_and_fits_the_screen(page, boards, runs, width):
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert f"{runs} run" in page.locator("#made").text_content()
     assert page.locator("#curves-charts svg").count() == 4
+    for side in ("A", "B"):
+        assert page.locator(f"#choose-{side.lower()} option:checked").count() == 1
+    if runs == 1:
+        assert "nothing to compare it with" in page.locator("#pair-result").text_content()
     assert page.locator("#heat-table tbody tr").count() == min(30, -(-runs // 3))
 
 

@@ -13,6 +13,7 @@ def test_tags_branches_experiments_and_the_workspace_are_found_head_first_then_t
     assert [each.run.rev for each in records] == ["main", *(f"exp-{i:03}" for i in range(6, 1, -1)), "baseline"]
     assert records[0].names == ["main", "HEAD", "workspace"]
     assert (records[0].commit.message, records[0].commit.time) == ("Run 1", 1_790_000_060)
+    assert [each.experiment for each in records] == [False, *[True] * 5, False]
     assert notes == []
 
 
