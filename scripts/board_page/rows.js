@@ -55,7 +55,8 @@ function estimateMetric(row, metric) {
 
 const groupRows = data.groups.map((group, i) => makeRow(`g${i}`, data.runs[group.runs[0]].name, group.runs, i));
 const groupOf = new Map(data.groups.flatMap((group, i) => group.runs.map((run) => [run, i])));
-const runRows = data.runs.map((run, i) => makeRow(`r${i}`, run.name, [i], groupOf.get(i)));
+const alone = (i) => data.groups[groupOf.get(i)]?.runs.length === 1; // a run that is a group is one row in both views
+const runRows = data.runs.map((run, i) => (alone(i) ? groupRows[groupOf.get(i)] : makeRow(`r${i}`, run.name, [i], groupOf.get(i))));
 const uncounted = runRows.filter((row) => row.group === undefined);
 const rowById = new Map([...groupRows, ...runRows].map((row) => [row.id, row]));
 

@@ -74,6 +74,8 @@ def choose(page, a: str, b: str) -> None:
     page.locator("#filter").fill(b)
     page.locator("#table").get_by_label(f"{b} as B").check()
     page.locator("#filter").fill("")
+    for side, name in (("a", a), ("b", b)):
+        assert page.locator(f"#choose-{side} option:checked").text_content() == name
 
 
 @pytest.mark.parametrize("width", WIDTHS)
