@@ -7,7 +7,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from classifier.errors import InputError
+from classifier.errors import InputError, one_line
 from classifier.paths import LOCK, METRICS, PARAMS, PIPELINE, PREDICTIONS
 from classifier.results.predictions import parse_predictions
 from classifier.runs import yaml12
@@ -155,8 +155,8 @@ def _load(read: Callable[[Path], bytes], rev: str, path: Path) -> dict[str, Any]
         ) from None
     except FileNotFoundError:
         raise InputError(f"{rev} has no {path}: run `dvc repro` there and commit its results.") from None
-    except (DvcException, ValueError, yaml12.YAMLError) as error:
-        raise InputError(f"{path} of {rev} cannot be read: {' '.join(str(error).split())}") from None
+    except Exception as error:  # DVC's, or whatever a reader of JSON or YAML raises for what is neither
+        raise InputError(f"{path} of {rev} cannot be read: {one_line(error)}") from None
     if not isinstance(document, dict):
         raise InputError(f"{path} of {rev} does not hold a mapping.")
     return document

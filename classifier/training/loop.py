@@ -106,8 +106,9 @@ class Trainer:
         return (training + validation) / cost(done, 0) if done < epochs else 0.0
 
     def steps(self, data: Source) -> int:
-        """The number of updates in an epoch."""
-        return max(1, round(len(data.labels) / self.params.batch_size))
+        """The number of updates in an epoch, each of two images at least, which batch norm needs."""
+        count = len(data.labels)
+        return max(1, min(round(count / self.params.batch_size), count // 2))
 
     def train_step(
         self, images: Tensor, labels: Tensor, size: int | None = None, mirror: Tensor | None = None
