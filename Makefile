@@ -5,7 +5,7 @@ BIN := .venv/bin
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 4 --dist worksteal
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup demo data verify notebooks clear-notebooks present export test test-fast fuzz lint bench lock clean
+.PHONY: help setup demo data verify notebooks clear-notebooks present export board test test-fast fuzz lint bench lock clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 18
@@ -43,6 +43,9 @@ present: setup  ## show the model in a browser, to people who write no code
 
 export: setup  ## write demo.html, one file to send: results, and the model to try in a browser (needs npm)
 	$(BIN)/python scripts/export_demo.py
+
+board: setup  ## write board.html, one file with all experiments: table, curves, any two side by side
+	$(BIN)/python scripts/board.py
 
 test: setup lint  ## run all tests
 	$(PYTEST)

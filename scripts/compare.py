@@ -18,17 +18,9 @@ from classifier.errors import InputError, nearest, run
 from classifier.results.predictions import IMAGE, same_images
 from classifier.results.significance import difference, is_better, mean_interval, verdicts
 from classifier.results.worst import describe_trade
+from classifier.runs.groups import Group, group_runs
 from classifier.runs.report import compare_predictions, describe_predictions, note_missing_tests, to_table
-from classifier.runs.runs import (
-    WORKSPACE,
-    Group,
-    Run,
-    group_runs,
-    list_revisions,
-    read_predictions,
-    read_run,
-    require_root,
-)
+from classifier.runs.runs import WORKSPACE, Run, list_revisions, read_predictions, read_run, require_root
 
 import pandas as pd
 

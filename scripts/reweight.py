@@ -28,8 +28,8 @@ from classifier.paths import DATASET, METRICS, PARAMS
 from classifier.results.worst import TRADE, Worst, describe_worst, find_worst
 
 from ruamel.yaml import YAML
-from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 from ruamel.yaml.comments import CommentedMap
+from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
 WIDTH = 100  # characters of a line
 LOWEST, HIGHEST = 0.001, 1000

@@ -6,11 +6,11 @@ from typing import Any
 
 from classifier.errors import InputError
 from classifier.paths import DATA, LOCK, PARAMS, PIPELINE
+from classifier.runs import yaml12
 
 from dvc.output import Output
 from dvc.repo import Repo
 from dvc.stage import PipelineStage
-from ruamel.yaml import YAML
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def parse_lock(content: bytes, name: str) -> Lock:
         InputError: if DVC did not write it.
     """
     try:
-        said = YAML(typ="safe").load(content)["stages"]
+        said = yaml12.load(content)["stages"]
         return {
             stage: RecordedStage(
                 deps=_md5s(entries.get("deps", [])),

@@ -9,9 +9,17 @@ from classifier.files import atomic_write
 from classifier.paths import CROSS_SECTION_PICTURE, MISTAKES_PICTURE
 from classifier.results.predictions import IMAGE, NO_TEST, same_images
 from classifier.results.significance import is_better, mcnemar
-from classifier.runs.runs import WORKSPACE, Run, changed_files, read_file, read_predictions
+from classifier.runs.groups import changed_files
+from classifier.runs.runs import WORKSPACE, Run, read_file, read_predictions
 
 ABSENT = "–"
+# What two single runs show; scripts/board_page/ fills these in as well.
+OUTCOMES = {"higher": "{other} is right more often", "lower": "{other} is right less often"}
+PAIRED = (
+    "{verdict}: of {images} {kind}s, {only_reference} are classified correctly by {reference} only and {only_other} by "
+    "{other} only (McNemar's exact test: p = {p}). That is about these two models: whether the change or the seed made "
+    "the difference, only several seeds can tell."
+)
 PICTURES = {
     CROSS_SECTION_PICTURE: "What the model says of images that it did not learn from",
     MISTAKES_PICTURE: "Its worst mistakes",
@@ -89,14 +97,11 @@ def describe_predictions(found: dict[str, Any], reference: str, other: str) -> s
     """What compare_predictions() found, in words that name the two models as the reader knows them."""
     if "error" in found:
         return f"No test on single predictions: {found['error']}"
-    outcome = {"higher": f"{other} is right more often", "lower": f"{other} is right less often"}
-    verdict = outcome.get(found["verdict"], found["verdict"])
-    return (
-        f"{verdict[0].upper()}{verdict[1:]}: of {found['images']} {IMAGE[found['split']]}s, "
-        f"{found['only_reference']} are classified correctly by {reference} only and {found['only_other']} by "
-        f"{other} only (McNemar's exact test: "
-        f"p = {found['p']:.2g}). That is about these two models: "
-        "whether the change or the seed made the difference, only several seeds can tell."
+    verdict = OUTCOMES.get(found["verdict"], found["verdict"]).format(other=other)
+    return PAIRED.format_map(
+        found
+        | {"verdict": verdict[0].upper() + verdict[1:], "kind": IMAGE[found["split"]], "p": f"{found['p']:.2g}"}
+        | {"reference": reference, "other": other}
     )
 
 

@@ -1,23 +1,22 @@
-"""Runs as Git and DVC keep them, and groups of runs that differ only in seeds."""
+"""Runs as Git and DVC keep them."""
 
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import chain, product
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
-from string import ascii_uppercase
 from typing import Any
 
 from classifier.errors import InputError, one_line
 from classifier.paths import LOCK, METRICS, PARAMS, PIPELINE, PREDICTIONS
 from classifier.results.predictions import parse_predictions
+from classifier.runs import yaml12
 from classifier.runs.recorded import Lock, parse_lock
 
 import pandas as pd
 from dvc.api import DVCFileSystem, exp_show
 from dvc.exceptions import DvcException
 from dvc.scm import RevError
-from ruamel.yaml import YAML
 
 WORKSPACE = "workspace"  # DVC's name for the files as they are, committed or not
 
@@ -32,6 +31,7 @@ class Run:
     seeds: dict[str, int]  # by name: "train.seed"
     metrics: dict[str, float]  # by name: "val.recall.cat"
     stale: bool  # the metrics are older than params.yaml, or than what an earlier stage made
+    outs: dict[str, str] = field(default_factory=dict)  # MD5 of what the stages made
 
     @property
     def split(self) -> str:
@@ -41,20 +41,6 @@ class Run:
     @property
     def seed(self) -> str:
         return ", ".join(f"{name} {value}" for name, value in sorted(self.seeds.items()))
-
-
-@dataclass(frozen=True)
-class Group:
-    """Runs that differ only in seeds."""
-
-    name: str
-    changes: list[str]  # how it differs from the first group
-    runs: list[Run]
-
-    @property
-    def sample(self) -> pd.DataFrame:
-        """A row per run, named by its seeds, and a column for each metric that all of them have."""
-        return pd.DataFrame([run.metrics for run in self.runs], [run.seed for run in self.runs]).dropna(axis=1)
 
 
 def require_root() -> None:
@@ -86,8 +72,17 @@ def read_run(rev: str) -> Run:
         InputError: if there is no such revision, or it has no results.
     """
     files = _files(rev)
-    params, metrics = _load(files, rev, PARAMS), _load(files, rev, METRICS)
-    stages = _load_lock(files, rev).values()
+    return parse_run(rev, lambda path: files.read_bytes(str(path)))
+
+
+def parse_run(rev: str, read: Callable[[Path], bytes]) -> Run:
+    """The run of which `read` gives the files by their paths, FileNotFoundError where there is none.
+
+    Raises:
+        InputError: if there are no results, or one of the files cannot be read.
+    """
+    params, metrics = _load(read, rev, PARAMS), _load(read, rev, METRICS)
+    stages = _load_lock(read, rev).values()
     recorded = chain.from_iterable(stage.params.items() for stage in stages)
     deps = [dep for stage in stages for dep in stage.deps.items()]
     made = {path: md5 for stage in stages for path, md5 in stage.outs.items()}
@@ -104,6 +99,7 @@ def read_run(rev: str) -> Run:
         seeds={f"{name}.seed": section["seed"] for name, section in params.items() if "seed" in section},
         metrics=numbers.iloc[0].astype(float).to_dict(),
         stale=half_run or any(_look_up(params, name) != value for name, value in recorded),
+        outs=made,
     )
 
 
@@ -128,38 +124,6 @@ def read_predictions(rev: str) -> pd.DataFrame:
     return parse_predictions(read_file(rev, PREDICTIONS), f"{PREDICTIONS} of {rev}")
 
 
-def changed_files(reference: Run, run: Run) -> list[str]:
-    """The dataset, if it is another one, and the files of code that are."""
-    return [path for path in {**reference.files, **run.files} if reference.files.get(path) != run.files.get(path)]
-
-
-def group_runs(runs: list[Run]) -> tuple[list[Group], list[str]]:
-    """Put runs with equal parameters (seeds apart), data and code together, in the order of the first of each.
-
-    Returns:
-        the groups, and a sentence for each run that is left out because another has its seeds as well.
-    """
-    groups: list[Group] = []
-    notes: list[str] = []
-    names = chain(ascii_uppercase, map("".join, product(ascii_uppercase, repeat=2)))
-    for run in runs:
-        group = next((g for g in groups if (g.runs[0].params, g.runs[0].files) == (run.params, run.files)), None)
-        if group is None:
-            groups.append(Group(next(names), list(_differences(runs[0], run)), [run]))
-            continue
-        twin = next((other for other in group.runs if other.seeds == run.seeds), None)
-        if twin is None:
-            group.runs.append(run)
-        elif twin.metrics == run.metrics:
-            notes.append(f"{run.rev} is the same run as {twin.rev}: counted once.")
-        else:
-            notes.append(
-                f"{run.rev} has the parameters, seeds, data and code of {twin.rev}, but other metrics (from another "
-                f"kind of machine?): only {twin.rev} is counted."
-            )
-    return groups, notes
-
-
 def _look_up(params: dict[str, Any], name: str) -> Any:
     """A section of params.yaml, or one value of it by the dotted name that dvc.lock has for it: train.model."""
     found: Any = params
@@ -172,19 +136,19 @@ def _files(rev: str) -> DVCFileSystem:
     return DVCFileSystem(rev=None if rev == WORKSPACE else rev)
 
 
-def _load_lock(files: DVCFileSystem, rev: str) -> Lock:
+def _load_lock(read: Callable[[Path], bytes], rev: str) -> Lock:
     """What dvc.lock of a revision says, nothing if there is none."""
     try:
-        return parse_lock(files.read_bytes(str(LOCK)), f"{LOCK} of {rev}")
+        return parse_lock(read(LOCK), f"{LOCK} of {rev}")
     except FileNotFoundError:
         return {}
 
 
-def _load(files: DVCFileSystem, rev: str, path: Path) -> dict[str, Any]:
+def _load(read: Callable[[Path], bytes], rev: str, path: Path) -> dict[str, Any]:
     """A JSON or YAML file of a revision, which must hold a mapping."""
     try:
-        text = files.read_text(str(path), encoding="utf-8")
-        document = json.loads(text) if path.suffix == ".json" else YAML(typ="safe").load(text)
+        content = read(path)
+        document = json.loads(content) if path.suffix == ".json" else yaml12.load(content)
     except RevError:
         raise InputError(
             f"{rev!r} is no revision: Git knows no such commit, branch or tag, DVC no such experiment."
@@ -196,20 +160,3 @@ def _load(files: DVCFileSystem, rev: str, path: Path) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise InputError(f"{path} of {rev} does not hold a mapping.")
     return document
-
-
-def _differences(reference: Run, run: Run) -> Iterator[str]:
-    """How `run` differs from `reference`: train.class_weights.cat=2.0, train.py changed."""
-    yield from _changes(reference.params, run.params)
-    yield from (f"{path} changed" for path in changed_files(reference, run))
-
-
-def _changes(old: Any, new: Any, key: str = "") -> Iterator[str]:
-    if not isinstance(new, dict) or not new:
-        yield f"{key}={new}"
-        return
-    prefix, old = key and f"{key}.", old if isinstance(old, dict) else {}
-    yield from (f"no {prefix}{name}" for name in old if name not in new)
-    for name, value in new.items():
-        if name not in old or old[name] != value:
-            yield from _changes(old.get(name), value, f"{prefix}{name}")

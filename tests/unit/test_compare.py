@@ -6,7 +6,8 @@ import sys
 from classifier.errors import InputError
 from classifier.results.predictions import NO_TEST
 from classifier.results.significance import difference, is_better, mcnemar, mean_interval, verdicts
-from classifier.runs.runs import Run, group_runs, read_predictions
+from classifier.runs.groups import group_runs
+from classifier.runs.runs import Run, read_predictions
 
 import compare
 import numpy as np
@@ -59,6 +60,11 @@ def test_runs_that_differ_only_in_seeds_are_one_group():
 def test_a_group_is_labelled_by_how_it_differs_from_the_first(train, label):
     groups, _ = group_runs([make_run("a"), make_run("b", **train)])
     assert [group.changes for group in groups] == [[], label]
+
+
+def test_more_groups_than_two_letters_name_have_names():
+    groups, _ = group_runs([make_run(str(i), lr=i) for i in range(704)])
+    assert [groups[i].name for i in (0, 26, 701, 702, 703)] == ["A", "AA", "ZZ", "AAA", "AAB"]
 
 
 def test_runs_of_other_code_are_another_group():
