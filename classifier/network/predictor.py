@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
+from classifier.data.rows import Rows
 from classifier.network.checkpoint import load_checkpoint
 from classifier.network.inference import batch_size, predict_logits
 from classifier.reproducibility import autocast_dtype, describe_environment, make_deterministic, select_device
@@ -35,8 +36,8 @@ class Predictor:
         """What the last digits of the probabilities depend on."""
         return describe_environment(self.device, self.dtype, self.metadata.model)
 
-    def __call__(self, images: np.ndarray) -> np.ndarray:
-        """Probabilities, float64 [N, num_classes], of stored images, uint8 [N, 3, size, size], which may be mapped."""
+    def __call__(self, images: np.ndarray | Rows) -> np.ndarray:
+        """Probabilities, float64 [N, num_classes], of stored images, uint8 [N, 3, size, size], a batch at a time."""
         size = batch_size(self.network)
         starts = range(0, len(images), size)
         return self.answer(torch.from_numpy(np.array(images[i : i + size])).to(self.device) for i in starts)

@@ -10,7 +10,7 @@ import prepare
 import train
 from classifier.config import load_params
 from classifier.data.augment import build_augment
-from classifier.data.loader import ResidentSource
+from classifier.data.loader import PLACES, ResidentSource
 from classifier.errors import InputError
 from classifier.network import inference
 from classifier.network.checkpoint import load_checkpoint
@@ -157,6 +157,15 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(run_train):
     torch.rand(7)  # whatever happened before
     assert run_train(changes) == first
     assert run_train(changes | {"train.seed": 1}) != first
+
+
+def test_where_the_splits_lie_changes_no_byte(run_train, monkeypatch):
+    changes = {"train.augment": {"RandomErasing": {}}, "train.flip": "alternating", "train.epochs": 2}
+    results = []
+    for place in PLACES:
+        monkeypatch.setenv("SPLITS", place)
+        results.append(run_train(changes))
+    assert results[0] == results[1] == results[2]
 
 
 @pytest.mark.parametrize("seed", [20_260_131, 2**31 - 1, 2**32 - 1])
