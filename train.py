@@ -84,7 +84,7 @@ def main() -> None:
     train_set, val_set = (open_source(split, description, device) for split in ("train", "val"))
     network.to(device, torch.channels_last)  # in which convolutions are fastest
     if not weights:
-        network.fit_to_data(lambda count: network.normalize(sample(train_set, count)))
+        network.fit_to_data(lambda count: torch.cat([network.see(images) for images in sample(train_set, count)]))
     environment = describe_environment(device, dtype, params.model)
     criterion = Criterion(class_weights.to(device), params.class_weighting, params.label_smoothing)
     identity = asdict(description) | ({"weights": sha256(WEIGHTS)} if weights else {})

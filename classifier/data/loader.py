@@ -21,6 +21,7 @@ PLACES = ("device", "memory", "disk")  # for the environment variable SPLITS
 ROOM = 0.5  # share of what is free that a split may fill: the rest is for training
 AHEAD = 2  # batches that are made ready while the network works on another
 LOADED_AT_ONCE = 64 << 20  # bytes of a split on its way into memory
+SAMPLED_AT_ONCE = 32  # images
 
 
 class Source(Protocol):
@@ -189,10 +190,10 @@ def load(images: Rows, device: torch.device) -> Tensor:
     return loaded
 
 
-def sample(data: Source, count: int) -> Tensor:
-    """`count` random images of a split, or all if it has fewer, from torch's global generator: uint8 [n, 3, H, W]."""
-    (images,) = data.batches([torch.randperm(len(data.labels))[:count].to(data.labels.device)])
-    return images
+def sample(data: Source, count: int) -> Iterator[Tensor]:
+    """`count` random images of a split, or all if it has fewer, from torch's global generator, in small batches."""
+    chosen = torch.randperm(len(data.labels))[:count].to(data.labels.device)
+    return data.batches(chosen.split(SAMPLED_AT_ONCE))
 
 
 def _copy(images: np.ndarray | Rows, chosen: np.ndarray, batch: Tensor) -> None:
