@@ -7,7 +7,7 @@ Writes models/classifier.safetensors and plots/history.csv.
     python train.py              # on the GPU if there is one
     DEVICE=cpu python train.py
 
-After a crash the same command goes on from the last whole epoch (classifier/training/resume.py).
+After a crash the same command goes on from the last state that was saved (classifier/training/resume.py).
 """
 
 import math
@@ -16,7 +16,7 @@ import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from classifier.reproducibility import keep_large_blocks
 
@@ -47,23 +47,13 @@ from classifier.training.checks import training_problems
 from classifier.training.criterion import Criterion, weigh_classes
 from classifier.training.loop import Trainer, diverged, validate, validation_logits
 from classifier.training.progress import Progress
-from classifier.training.resume import alone, load_state, save_state, state_path
+from classifier.training.record import Epoch, Record
+from classifier.training.resume import alone, state_path
 
 import torch
 from torch import Tensor
 
 FEW_STEPS = 50  # updates, in which hardly any network learns what it could
-
-
-class Epoch(NamedTuple):
-    """One row of plots/history.csv. Accuracies are fractions; lr is that of the first step."""
-
-    epoch: int
-    lr: float
-    train_loss: float
-    train_accuracy: float
-    val_loss: float
-    val_accuracy: float
 
 
 def main() -> None:
@@ -139,55 +129,45 @@ def make_network(params: TrainParams, description: Description, weights: Pretrai
 def train_and_validate(
     trainer: Trainer, train_set: Source, val_set: Source, state: Path, tracker: Tracker
 ) -> tuple[list[Epoch], dict[str, Tensor]]:
-    """Train all epochs, or those that the file `state` says are left, and save it after each.
+    """Train all epochs, or what the file `state` says is left.
 
     Returns the history and the weights of the best or the last epoch.
     """
-    params = trainer.params
-    history: list[Epoch] = []
-    logged: list[dict[str, Any]] = []
-    weights: dict[str, Tensor] = {}
-    if saved := load_state(state, trainer.modules(), trainer.optimizers):
-        weights, values = saved
-        history, logged = [Epoch(*row) for row in values["history"]], values["logged"]
-        trainer.scaler.load_state_dict(values["scaler"])
-        if trainer.average:
-            trainer.average.updates = len(history) * trainer.steps(train_set)
-        for epoch_log in logged:
-            tracker.log(**epoch_log)
-        print(f"going on after epoch {len(history)}, where an earlier run of the same training stopped")
-    done = len(history)
-    work = trainer.work(train_set, len(val_set.labels), done)
-    with Progress(params.epochs, trainer.steps(train_set), len(train_set.labels), done, work) as progress:
-        for epoch in range(done, params.epochs):
+    epochs, steps = trainer.params.epochs, trainer.steps(train_set)
+    record = Record(state, trainer, steps)
+    for epoch_log in record.logged:
+        tracker.log(**epoch_log)
+    if str(record):
+        print(f"going on after {record}, where an earlier run of the same training stopped")
+    done = len(record.history)
+    work = trainer.work(train_set, len(val_set.labels), done) - record.begun.steps
+    with Progress(epochs, steps, len(train_set.labels), done, work) as progress:
+        for epoch in range(done, epochs):
             try:
-                row, rest = train_and_validate_epoch(trainer, train_set, val_set, epoch, progress)
-                history.append(row)
-                logged.append(row._asdict() | rest)
-                tracker.log(**logged[-1])
-                if params.keep == "last" or row.val_accuracy >= max(row.val_accuracy for row in history):
-                    weights = {name: t.detach().clone() for name, t in trainer.judged.module.state_dict().items()}
-                values = {"history": history, "logged": logged, "scaler": trainer.scaler.state_dict()}
-                save_state(state, trainer.modules(), trainer.optimizers, weights, values)
+                row, rest = train_and_validate_epoch(trainer, train_set, val_set, epoch, progress, record)
+                record.add(row, row._asdict() | rest)
+                tracker.log(**record.logged[-1])
             except KeyboardInterrupt:
-                sys.exit(f"interrupted in epoch {epoch + 1}: the same command goes on from the last whole epoch.")
-    return history, weights
+                sys.exit(f"interrupted in epoch {epoch + 1}: the same command goes on from the last saved state.")
+    return record.history, record.weights
 
 
 def train_and_validate_epoch(
-    trainer: Trainer, train_set: Source, val_set: Source, epoch: int, progress: Progress
+    trainer: Trainer, train_set: Source, val_set: Source, epoch: int, progress: Progress, record: Record
 ) -> tuple[Epoch, dict[str, Any]]:
-    """Train one epoch, validate, and print a line about both.
+    """Train one epoch, or what `record` says is left of it, validate, and print a line about both.
 
     Returns the row of the history, and what only the log gets: images/s and each class's validation recall.
 
     Raises:
         InputError: if a loss is not finite.
     """
-    progress.begin_epoch(epoch)
+    images = len(train_set.labels)
+    shown = images * record.begun.steps // trainer.steps(train_set)  # about: batches differ by one
+    progress.begin_epoch(epoch, shown)
     start = time.monotonic()
-    lr, train_loss, train_accuracy = trainer.train_one_epoch(train_set, epoch, progress)
-    speed = len(train_set.labels) / (time.monotonic() - start)
+    lr, train_loss, train_accuracy = trainer.train_one_epoch(train_set, epoch, progress, record)
+    speed = (images - shown) / (time.monotonic() - start)
     val_loss, val_accuracy, val_recall = validate(trainer, val_set)
     if not math.isfinite(val_loss):
         raise diverged("validation loss", val_loss, f"after epoch {epoch + 1}")

@@ -14,6 +14,7 @@ from classifier.training.average import Average
 from classifier.training.criterion import Criterion
 from classifier.training.optim import build_optimizers, lr_factor
 from classifier.training.progress import Progress
+from classifier.training.resume import NO_PARTS, Parts
 
 import torch
 import torch.nn.functional as F
@@ -41,8 +42,12 @@ class Trainer:
         self.generator = torch.Generator(self.device)
         self.average = Average(self.network, self.params.ema) if self.params.ema else None
 
-    def train_one_epoch(self, data: Source, epoch: int, progress: Progress) -> tuple[float, float, float]:
+    def train_one_epoch(
+        self, data: Source, epoch: int, progress: Progress, parts: Parts = NO_PARTS
+    ) -> tuple[float, float, float]:
         """Show the network every training image once, in batches that differ in size by one at most.
+
+        `parts` say what of the epoch is done already, and save what is done between two steps when that is due.
 
         Returns:
             the learning rate of the first step, mean loss and accuracy.
@@ -52,28 +57,43 @@ class Trainer:
         """
         self.network.freeze("backbone" if epoch < self.params.freeze_epochs else self.params.freeze)
         self.network.train()
-        steps = self.steps(data)
+        steps, first = self.steps(data), parts.begun.steps
         generator = torch.Generator().manual_seed(step_seed(self.params.seed, epoch, 0))
         order = torch.randperm(len(data.labels), generator=generator).to(self.device)
         mirrored = self.choose_mirrored(len(data.labels), epoch)
-        losses, correct = torch.zeros(steps, device=self.device), torch.zeros(steps, device=self.device)
-        lrs = []
-        indices = order.tensor_split(steps)
-        for step, (batch, images) in enumerate(zip(indices, data.batches(indices), strict=True)):
+        done = parts.begun.padded(steps, self.device)
+        indices = order.tensor_split(steps)[first:]
+        for step, (batch, images) in enumerate(zip(indices, data.batches(indices), strict=True), first):
             self.reseed(epoch, step + 1)
-            share = (epoch * steps + step) / (self.params.epochs * steps)
-            lrs.append(self.set_lr(share))
+            share = self.share(epoch, step, steps)
+            self.set_lr(share)
             self.network.set_progress(share)
             size = self.low_res_size if share < self.params.low_res_share else None
             mirror = None if mirrored is None else mirrored[batch]
-            losses[step], correct[step] = self.train_step(images, data.labels[batch], size, mirror)
+            done.losses[step], done.accuracies[step] = self.train_step(images, data.labels[batch], size, mirror)
             progress.update(len(batch))
+            if step + 1 < steps and parts.due():
+                self.require_finite(done.losses[: step + 1], epoch, steps)
+                parts.save(done.first(step + 1))
         # Read once per epoch: reading a loss at each step would make a GPU wait at each step.
+        self.require_finite(done.losses, epoch, steps)
+        return self.set_lr(self.share(epoch, 0, steps)), done.losses.mean().item(), done.accuracies.mean().item()
+
+    def share(self, epoch: int, step: int, steps: int) -> float:
+        """The share of training that is over before a step, in [0, 1)."""
+        return (epoch * steps + step) / (self.params.epochs * steps)
+
+    def require_finite(self, losses: Tensor, epoch: int, steps: int) -> None:
+        """Refuse to go on after a loss that is not finite.
+
+        Raises:
+            InputError: with its epoch, step and learning rate.
+        """
         if not losses.isfinite().all():
             step = int(losses.isfinite().logical_not().nonzero()[0])
-            where = f"at epoch {epoch + 1}, step {step + 1}, learning rate {lrs[step]:.3g}"
+            lr = self.set_lr(self.share(epoch, step, steps))
+            where = f"at epoch {epoch + 1}, step {step + 1}, learning rate {lr:.3g}"
             raise diverged("loss", losses[step].item(), where)
-        return lrs[0], losses.mean().item(), correct.mean().item()
 
     @property
     def judged(self) -> Network:

@@ -60,9 +60,10 @@ class Progress:
             self.said = now
             self.write(f"epoch {self.epoch + 1}/{self.epochs}: {self.shown / self.images:.0%} of its images")
 
-    def begin_epoch(self, epoch: int) -> None:
-        """Hear that the first step of an epoch, counted from 0, comes next."""
-        self.epoch, self.shown = epoch, 0
+    def begin_epoch(self, epoch: int, shown: int = 0) -> None:
+        """Hear that an epoch, counted from 0, comes next, of whose images an earlier run has `shown` so many."""
+        self.epoch, self.shown = epoch, shown
+        self.bar.update(shown)
         self.last = self.said = time.monotonic()
 
 

@@ -20,6 +20,7 @@ RECORDER = Path(__file__).with_name("recorder.py")
 EXEMPT = {
     "consults DEVICE": "where to run: another kind of device rounds differently, as the README says",
     "consults SPLITS": "where a split lies, which changes no bit: tests/unit/test_train.py",
+    "consults SAVE_EVERY": "how often that state is saved",
     "opens /proc/*": "how much memory is free decides where a split lies",
     "opens /sys/fs/cgroup/*": "how much memory the job may have, for the same",
     "consults CUBLAS_WORKSPACE_CONFIG": "set where it is not, so that cuBLAS gives the same bits each time",

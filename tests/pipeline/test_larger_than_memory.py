@@ -39,7 +39,7 @@ def large(workspace, small_dataset, params, monkeypatch):
         "prepare.image_size": SIDE,
         "train.model": "shufflenet_v2_x0_5",
         "train.image_size": 32,
-        "train.batch_size": 16,
+        "train.batch_size": 8,
         "train.optimizer": "sgd",
         "train.lr": 0.01,
         "train.augment": {"RandomCrop": {"size": 32}},

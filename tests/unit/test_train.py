@@ -279,7 +279,7 @@ def test_weights_that_explode_in_the_last_step_are_not_kept(run_train):
 def test_the_weights_of_the_best_or_of_the_last_epoch_are_kept(monkeypatch, tmp_path, keep, accuracies, epoch):
     model = torch.nn.Linear(1, 1)
 
-    def train_one_epoch(data, epoch, bar):
+    def train_one_epoch(data, epoch, bar, parts):
         torch.nn.init.constant_(model.weight, epoch + 1)
         return 0.1, 1.0, 0.5
 
