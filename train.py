@@ -6,6 +6,7 @@ Writes models/classifier.safetensors and plots/history.csv.
 
     python train.py              # on the GPU if there is one
     DEVICE=cpu python train.py
+    torchrun --standalone --nproc-per-node 2 train.py    # two processes, each on a GPU of its own or on the CPU
 
 After a crash the same command goes on from the last state that was saved (classifier/training/resume.py).
 """
@@ -24,7 +25,7 @@ keep_large_blocks()  # before torch allocates anything
 
 from classifier.config import TrainParams, load_params
 from classifier.data.augment import build_augment
-from classifier.data.loader import Source, open_source, sample
+from classifier.data.loader import Source, count_steps, open_source, sample
 from classifier.data.prepared import Description, load_description
 from classifier.errors import run
 from classifier.files import sha256, write_csv
@@ -45,10 +46,12 @@ from classifier.training import features
 from classifier.training.calibration import fit_temperature
 from classifier.training.checks import training_problems
 from classifier.training.criterion import Criterion, weigh_classes
-from classifier.training.loop import Trainer, diverged, validate, validation_logits
+from classifier.training.distributed import join, require_images
+from classifier.training.loop import Trainer, diverged
 from classifier.training.progress import Progress
 from classifier.training.record import Epoch, Record
-from classifier.training.resume import alone, state_path
+from classifier.training.resume import state_path
+from classifier.training.validation import validate, validation_logits
 
 import torch
 from torch import Tensor
@@ -63,7 +66,7 @@ def main() -> None:
     class_weights = weigh_classes(params.class_weights, description.splits["train"]["per_class"])
     weights = read_weights(params.model, params.pretrained)
     make_deterministic()
-    device = select_device()
+    processes, device = join(select_device(), params.batch_size)
     dtype = autocast_dtype(params.precision, device)
     torch.manual_seed(params.seed)
     network = make_network(params, description, weights)
@@ -72,40 +75,47 @@ def main() -> None:
         require_size(network.module, params.model, low_res_size)
 
     train_set, val_set = (open_source(split, description, device) for split in ("train", "val"))
+    batch = len(train_set.labels) // count_steps(train_set, params.batch_size)
+    require_images(processes, {"a batch": batch, "the val split": len(val_set.labels)})
     network.to(device, torch.channels_last)  # in which convolutions are fastest
     if not weights:
         network.fit_to_data(lambda count: torch.cat([network.see(images) for images in sample(train_set, count)]))
     environment = describe_environment(device, dtype, params.model)
+    if processes.size > 1:
+        environment["processes"] = processes.size
     criterion = Criterion(class_weights.to(device), params.class_weighting, params.label_smoothing)
     identity = asdict(description) | ({"weights": sha256(WEIGHTS)} if weights else {})
-    state = state_path(asdict(params), identity, environment)
+    lasting = {key: value for key, value in environment.items() if key not in ("threads", "processes")}
+    state = state_path(asdict(params), identity, lasting)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # the same care as for Ctrl+C
-    with alone(Path(".resume/lock")), alone(state.with_suffix(".lock")):
+    with processes.at_work(Path(".resume/lock"), state.with_suffix(".lock")):
         print("training {0} on {processor}, {threads} threads, {precision}".format(params.model, **environment))
         trainer_class = Trainer
         if features.suffice(network, params):
             print("computing what the frozen layers make of each image, once", flush=True)
-            train_set = features.compute(network, train_set, dtype, mirrored=params.flip != "none")
-            val_set = features.compute(network, val_set, dtype, mirrored=False)
+            train_set = features.compute(network, train_set, dtype, params.flip != "none", processes)
+            val_set = features.compute(network, val_set, dtype, False, processes)
             network, trainer_class = features.HeadAlone(network), features.HeadTrainer
-        trainer = trainer_class(network, params, augment, criterion, low_res_size, device, dtype)
-        if (steps := params.epochs * trainer.steps(train_set)) < FEW_STEPS:
-            print(f"note: only {steps} steps in all: a smaller train.batch_size or more train.epochs would learn more")
-        tracker = start_run("train", environment)
+        trainer = trainer_class(network, params, augment, criterion, low_res_size, device, dtype, processes)
+        if (total := params.epochs * trainer.steps(train_set)) < FEW_STEPS:
+            print(f"note: only {total} steps in all: a smaller train.batch_size or more train.epochs would learn more")
+        tracker = start_run("train", environment) if processes.first else Tracker()
         history, trained = train_and_validate(trainer, train_set, val_set, state, tracker)
-        write_csv(HISTORY, list(Epoch._fields), history)
-        metadata = Metadata(
-            model=params.model,
-            classes=description.classes,
-            preprocessing=network.preprocessing,
-            environment=environment,
-            temperature=calibrate(trainer, trained, val_set) if params.calibrate else 1.0,
-            pretrained=weights.origin() if weights else None,
-        )
-        save_checkpoint(CHECKPOINT, trained, metadata)
-        tracker.finish()
-        print(f"wrote {CHECKPOINT}: {which_epoch(history, params.keep)}")
-        state.unlink(missing_ok=True)  # last, so that until then nothing is lost
+        temperature = calibrate(trainer, trained, val_set) if params.calibrate else 1.0
+        if processes.first:
+            write_csv(HISTORY, list(Epoch._fields), history)
+            metadata = Metadata(
+                model=params.model,
+                classes=description.classes,
+                preprocessing=network.preprocessing,
+                environment=environment,
+                temperature=temperature,
+                pretrained=weights.origin() if weights else None,
+            )
+            save_checkpoint(CHECKPOINT, trained, metadata)
+            tracker.finish()
+            print(f"wrote {CHECKPOINT}: {which_epoch(history, params.keep)}")
+            state.unlink(missing_ok=True)  # last, so that until then nothing is lost
 
 
 def make_network(params: TrainParams, description: Description, weights: Pretrained | None) -> Network:
@@ -141,7 +151,7 @@ def train_and_validate(
         print(f"going on after {record}, where an earlier run of the same training stopped")
     done = len(record.history)
     work = trainer.work(train_set, len(val_set.labels), done) - record.begun.steps
-    with Progress(epochs, steps, len(train_set.labels), done, work) as progress:
+    with Progress(epochs, steps, len(train_set.labels), done, work, trainer.processes.first) as progress:
         for epoch in range(done, epochs):
             try:
                 row, rest = train_and_validate_epoch(trainer, train_set, val_set, epoch, progress, record)
@@ -196,4 +206,4 @@ def which_epoch(history: list[Epoch], keep: str) -> str:
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, together=True)

@@ -1,5 +1,6 @@
 """The one exception that people cause, and how a script ends when it is raised."""
 
+import os
 import sys
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
@@ -9,8 +10,13 @@ class InputError(Exception):
     """Bad input: the message is a sentence that names the file, the value and the remedy."""
 
 
-def run(main: Callable[[], None]) -> None:
-    """Run a script's main(): bad input and Ctrl+C become one message and exit status 1, not a traceback."""
+def run(main: Callable[[], None], together: bool = False) -> None:
+    """Run a script's main(): bad input and Ctrl+C become one message and exit status 1, not a traceback.
+
+    Several processes, as torchrun starts them, are refused unless they know how to work `together`.
+    """
+    if not together and os.environ.get("WORLD_SIZE", "1") != "1":
+        sys.exit(f"error: {sys.argv[0]} works in one process: start it with `python`. LAUNCH is for train.py alone.")
     try:
         main()
     except InputError as error:

@@ -22,6 +22,7 @@ ROOM = 0.5  # share of what is free that a split may fill: the rest is for train
 AHEAD = 2  # batches that are made ready while the network works on another
 LOADED_AT_ONCE = 64 << 20  # bytes of a split on its way into memory
 SAMPLED_AT_ONCE = 32  # images
+ALL = slice(None)
 
 
 class Source(Protocol):
@@ -32,8 +33,8 @@ class Source(Protocol):
     def batches(self, indices: Iterable[Tensor]) -> Iterator[Tensor]:
         """For each of `indices`, int64 [n], those images on the device: uint8 [n, 3, H, W]."""
 
-    def in_order(self, batch_size: int) -> Iterator[Tensor]:
-        """All images in the order of the split, in batches of `batch_size`; the last may be smaller."""
+    def in_order(self, batch_size: int, part: slice = ALL) -> Iterator[Tensor]:
+        """A part of the split in its order, in batches of `batch_size`; the last may be smaller."""
 
 
 class ResidentSource:
@@ -50,8 +51,8 @@ class ResidentSource:
     def batches(self, indices: Iterable[Tensor]) -> Iterator[Tensor]:
         return (self.images[chosen] for chosen in indices)
 
-    def in_order(self, batch_size: int) -> Iterator[Tensor]:
-        return iter(self.images.split(batch_size))
+    def in_order(self, batch_size: int, part: slice = ALL) -> Iterator[Tensor]:
+        return iter(self.images[part].split(batch_size))
 
 
 class StreamingSource:
@@ -77,8 +78,8 @@ class StreamingSource:
             while waiting:
                 yield self.transfer.receive(waiting.popleft().result())
 
-    def in_order(self, batch_size: int) -> Iterator[Tensor]:
-        return self.batches(torch.arange(len(self.labels)).split(batch_size))
+    def in_order(self, batch_size: int, part: slice = ALL) -> Iterator[Tensor]:
+        return self.batches(torch.arange(len(self.labels))[part].split(batch_size))
 
 
 class PlainTransfer:
@@ -188,6 +189,11 @@ def load(images: Rows, device: torch.device) -> Tensor:
     for start in range(0, len(images), step):
         loaded[start : start + step] = torch.from_numpy(images[start : start + step])
     return loaded
+
+
+def count_steps(data: Source, batch_size: int) -> int:
+    """The number of batches of equal size, about `batch_size`, in an epoch."""
+    return max(1, round(len(data.labels) / batch_size))
 
 
 def sample(data: Source, count: int) -> Iterator[Tensor]:

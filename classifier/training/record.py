@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 
 from classifier.errors import InputError
 from classifier.training.loop import Trainer
-from classifier.training.resume import Begun, Parts, read_state, restore, save_state
+from classifier.training.resume import Begun, Parts, State, read_state, restore, save_state
 
+import torch
 from torch import Tensor
 
 SAVE_EVERY = 300.0  # seconds; the environment variable of this name says otherwise
@@ -32,7 +33,7 @@ class Record(Parts):
     one. What `path` has is taken over.
 
     Args:
-        path: the file with the state.
+        path: the file with the state; the first process alone reads and writes it.
         trainer: which is brought to that state.
         steps: of an epoch.
 
@@ -47,7 +48,7 @@ class Record(Parts):
         self.weights: dict[str, Tensor] = {}
         self.begun = Begun()
         self.seconds, self.saved = seconds_between_saves(), time.monotonic()
-        if state := read_state(path):
+        if state := trainer.processes.from_first(self._read):
             restore(state, trainer.modules(), trainer.optimizers)
             trainer.scaler.load_state_dict(state.values["scaler"])
             self.history = [Epoch(*row) for row in state.values["history"]]
@@ -55,6 +56,14 @@ class Record(Parts):
             self.weights, self.begun = state.groups.get("weights", {}), Begun(**state.groups["begun"])
             if trainer.average:
                 trainer.average.updates = len(self.history) * steps + self.begun.steps
+
+    def _read(self) -> State | None:
+        """The state of the file, unless another number of threads makes it that of a training with other bits."""
+        state = read_state(self.path)
+        if state and state.values["processes"] == self.trainer.processes.size and state.values["threads"] != threads():
+            print(f"starting afresh: {self.path} is of a training with {state.values['threads']} threads a process")
+            return None
+        return state
 
     def __str__(self) -> str:
         """How far it is, such as "epoch 3" or "step 5 of epoch 4"; nothing where nothing is done."""
@@ -76,10 +85,17 @@ class Record(Parts):
         return time.monotonic() - self.saved >= self.seconds
 
     def save(self, begun: Begun) -> None:
+        if not self.trainer.processes.first:
+            return
         values = {"history": self.history, "logged": self.logged, "scaler": self.trainer.scaler.state_dict()}
+        values |= {"processes": self.trainer.processes.size, "threads": threads()}
         groups = {"weights": self.weights, "begun": begun._asdict()}
         save_state(self.path, self.trainer.modules(), self.trainer.optimizers, groups, values)
         self.saved = time.monotonic()
+
+
+def threads() -> int:
+    return torch.get_num_threads()
 
 
 def seconds_between_saves() -> float:

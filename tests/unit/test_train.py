@@ -20,6 +20,7 @@ from classifier.paths import CHECKPOINT
 from classifier.reproducibility import autocast_dtype, describe_environment, select_device, step_seed
 from classifier.tracking.tracker import Tracker
 from classifier.training.criterion import Criterion, weigh_classes
+from classifier.training.distributed import ALONE
 
 import numpy as np
 import pytest
@@ -290,6 +291,7 @@ def test_the_weights_of_the_best_or_of_the_last_epoch_are_kept(monkeypatch, tmp_
         modules=lambda: {"model": model},
         steps=lambda data: 1,
         work=lambda *_: 0.0,
+        processes=ALONE,
         train_one_epoch=train_one_epoch,
         optimizers=[],
         scaler=torch.amp.GradScaler("cpu", enabled=False),
