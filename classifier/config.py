@@ -70,7 +70,7 @@ class TrainParams:
     low_res_scale: Annotated[float, FRACTION]
     label_smoothing: Annotated[float, SHARE]
     class_weights: ClassWeights
-    class_weighting: Literal["loss", "logits"]
+    class_weighting: Literal["loss", "logits", "sampling"]
     flip: Literal["none", "alternating"]
     augment: Transforms
     mixup: Annotated[float, AT_LEAST_0]

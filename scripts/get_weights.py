@@ -24,8 +24,12 @@ def main() -> None:
     weights = fetch(params.model, params.pretrained)
     write_weights(weights)
     print(f"wrote {WEIGHTS}: {weights.model} from {weights.source}, licence: {weights.licence or 'not stated'}")
-    if made_for := weights.preprocessing:
-        print(f"made for the centre {made_for.crop} of {made_for.size} pixels; you take {params.image_size} of {size}")
+    usual = weights.preprocessing
+    if usual and (usual.crop, usual.size) != (params.image_size, size):
+        print(
+            f"they have learnt from the centre {usual.crop} of {usual.size} pixels; "
+            f"params.yaml shows them {params.image_size} of {size}, which works as well"
+        )
 
 
 if __name__ == "__main__":

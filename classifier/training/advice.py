@@ -32,6 +32,7 @@ PATIENCE = 10  # times as many steps as BiT's rule has are not too many yet
 # times slower.
 CPU_RATE = 550_000
 CPU_SECONDS = 900  # that people wait for such a training without a GPU
+HEAD_ALONE = "recipes/photos-frozen.yaml trains the head alone, in a fraction of the time: worth a try first."
 HELD_OUT = 30  # images of the rarest class that val and test should have
 FRACTIONS = (0.05, 0.1, 0.15, 0.2)
 ENOUGH_TO_TEST = 50  # images of the rarest class: with fewer, and a val split of the dataset's own, none go to test
@@ -86,10 +87,14 @@ def choose_recipe(survey: Survey, machine: Machine) -> tuple[str, str, list[str]
     what = f"{number:,} photographs" if side > TINY else f"{number:,} images of {side} pixels are few"
     start = f"{what}: start from a network that has learnt from ImageNet"
     if machine.device != "cpu":
-        return "photos", f"{start}, and train all of it, for which there is a GPU", []
+        return "photos", f"{start}, and train all of it, for which there is a GPU", [HEAD_ALONE]
     seconds = estimate_seconds(survey, machine)
     if seconds <= CPU_SECONDS:
-        return "photos", f"{start}, and train all of it: some {_duration(seconds)} on {machine.cores} cores", []
+        return (
+            "photos",
+            f"{start}, and train all of it: some {_duration(seconds)} on {machine.cores} cores",
+            [HEAD_ALONE],
+        )
     return (
         "photos-frozen",
         f"{start}, and train its head alone, which takes minutes on {machine.cores} CPU core(s)",

@@ -9,14 +9,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+Weighting = Literal["loss", "logits", "sampling"]
+
 
 class Criterion:
     """Mean cross-entropy of a batch, in which classes may weigh more or less.
 
-    Class weights w act in one of two ways. "loss" multiplies an image's loss by its class's w. "logits" takes log w
-    off the logits before the loss: the network makes up for it, and without it answers as the weights want. Both want
-    the same answers, but a network that fits its training set has no loss left to multiply (Byrd and Lipton,
-    arXiv 1812.03372), while the margin stays (logit adjustment: Menon et al., arXiv 2007.07314).
+    Class weights w act in one of three ways. "loss" multiplies an image's loss by its class's w. "logits" takes log w
+    off the logits before the loss: the network makes up for it, and without it answers as the weights want. "sampling"
+    leaves the loss alone: images are shown w times as often (classifier/training/order.py). All want the same answers,
+    but a network that fits its training set has no loss left to multiply (Byrd and Lipton, arXiv 1812.03372), while
+    the margin stays (logit adjustment: Menon et al., arXiv 2007.07314).
 
     Args:
         class_weights: float32 [num_classes], on the device of the logits to come.
@@ -24,10 +27,11 @@ class Criterion:
         label_smoothing: the share of each label that is spread over all classes, in [0, 1).
     """
 
-    def __init__(self, class_weights: Tensor, weighting: Literal["loss", "logits"], label_smoothing: float):
+    def __init__(self, class_weights: Tensor, weighting: Weighting, label_smoothing: float):
         neutral = torch.ones_like(class_weights)
-        self.loss_weights, margins = (class_weights, neutral) if weighting == "loss" else (neutral, class_weights)
-        self.logit_offsets = margins.log()
+        self.loss_weights = class_weights if weighting == "loss" else neutral
+        self.logit_offsets = (class_weights if weighting == "logits" else neutral).log()
+        self.sampling_weights = class_weights if weighting == "sampling" else None
         self.label_smoothing = label_smoothing
 
     def __call__(self, logits: Tensor, labels: Tensor) -> Tensor:

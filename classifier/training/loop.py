@@ -14,6 +14,7 @@ from classifier.training.average import Average
 from classifier.training.criterion import Criterion
 from classifier.training.distributed import ALONE, Processes
 from classifier.training.optim import build_optimizers, lr_factor
+from classifier.training.order import epoch_order
 from classifier.training.progress import Progress
 from classifier.training.resume import NO_PARTS, Parts
 
@@ -51,7 +52,7 @@ class Trainer:
     def train_one_epoch(
         self, data: Source, epoch: int, progress: Progress, parts: Parts = NO_PARTS
     ) -> tuple[float, float, float]:
-        """Show the network every training image once, in batches that differ in size by one at most.
+        """Show the network every training image once, or as often as it weighs, in batches of nearly equal size.
 
         `parts` say what of the epoch is done already, and save what is done between two steps when that is due.
 
@@ -65,7 +66,9 @@ class Trainer:
         self.network.train()
         steps, first = self.steps(data), parts.begun.steps
         generator = torch.Generator().manual_seed(step_seed(self.params.seed, epoch, 0))
-        order = torch.randperm(len(data.labels), generator=generator).to(self.device)
+        weights = self.criterion.sampling_weights
+        image_weights = None if weights is None else weights[data.labels].cpu()
+        order = epoch_order(image_weights, len(data.labels), generator).to(self.device)
         mirrored = self.choose_mirrored(len(data.labels), epoch)
         done = parts.begun.padded(steps, self.device)
         batches = order.tensor_split(steps)[first:]
@@ -93,11 +96,7 @@ class Trainer:
         return (epoch * steps + step) / (self.params.epochs * steps)
 
     def require_finite(self, losses: Tensor, epoch: int, steps: int) -> None:
-        """Refuse to go on after a loss that is not finite.
-
-        Raises:
-            InputError: with its epoch, step and learning rate.
-        """
+        """Raise an InputError that names epoch, step and learning rate of the first loss that is not finite."""
         if not losses.isfinite().all():
             step = int(losses.isfinite().logical_not().nonzero()[0])
             lr = self.set_lr(self.share(epoch, step, steps))

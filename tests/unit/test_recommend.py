@@ -116,6 +116,11 @@ def test_who_gets_a_frozen_network_for_want_of_a_gpu_is_told_of_the_other_recipe
     assert not any("photos.yaml" in line for line in advise(described([300] * 10), GPU).to_check)
 
 
+def test_who_trains_all_layers_is_told_of_the_quicker_recipe():
+    for machine in (GPU, SERVER):
+        assert any("recipes/photos-frozen.yaml" in line for line in advise(described([50, 50]), machine).to_check)
+
+
 @pytest.mark.parametrize(
     "number, epochs",
     [

@@ -21,6 +21,7 @@ from classifier.reproducibility import autocast_dtype, describe_environment, sel
 from classifier.tracking.tracker import Tracker
 from classifier.training.criterion import Criterion, weigh_classes
 from classifier.training.distributed import ALONE
+from classifier.training.order import epoch_order
 
 import numpy as np
 import pytest
@@ -137,6 +138,28 @@ def test_both_ways_of_weighting_want_the_same_answer_where_images_cannot_be_told
 
 def test_weights_of_one_train_the_same_network_either_way(run_train):
     assert run_train({"train.class_weighting": "loss"}) == run_train({"train.class_weighting": "logits"})
+
+
+@pytest.mark.parametrize("weights", [[0.5, 1.5, 1.0], [2.0, 0.5, 0.5], [0.1, 0.1, 2.8]])
+def test_sampling_shows_each_image_about_as_often_as_it_weighs(weights):
+    labels = torch.arange(300) % 3
+    image_weights = torch.tensor(weights)[labels]
+    epochs = [epoch_order(image_weights, 300, torch.Generator().manual_seed(seed)) for seed in range(40)]
+    shown = torch.stack([order.bincount(minlength=300) for order in epochs]).float()
+    assert shown.sum(1).tolist() == [300] * 40
+    assert ((shown - image_weights).abs() < 1).all()  # in each epoch the integer below or above the weight
+    for label, weight in enumerate(weights):
+        assert shown[:, labels == label].mean() == pytest.approx(weight, abs=0.02)
+    assert not any(torch.equal(order, order.sort().values) for order in epochs)
+
+
+def test_sampling_leaves_the_loss_alone_and_trains_another_network(workspace, params, batch, run_train):
+    trainer = make_trainer(params({"train.class_weighting": "sampling", "train.optimizer": "sgd"}), [5.0, 1.0, 0.5])
+    alike = make_trainer(params({"train.optimizer": "sgd"}), [1.0] * 3)
+    assert trainer.train_step(*batch, None) == alike.train_step(*batch, None)
+    changes = {"train.class_weights": {"cat": 3.0}}
+    ways = {run_train(changes | {"train.class_weighting": way}) for way in ("loss", "logits", "sampling")}
+    assert len(ways) == 3
 
 
 # Training
