@@ -5,7 +5,7 @@ BIN := .venv/bin
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 4 --dist worksteal
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help setup demo data verify notebooks clear-notebooks present export test test-fast lint bench lock clean
+.PHONY: help setup demo data verify notebooks clear-notebooks present export test test-fast fuzz lint bench lock clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 18
@@ -49,6 +49,9 @@ test: setup lint  ## run all tests
 
 test-fast: setup  ## run the unit tests, in a minute or two
 	$(PYTEST) -m "not slow"
+
+fuzz: setup  ## try FUZZ_EXAMPLES random inputs of each kind that is read (10,000: an hour or two)
+	FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-10000} $(PYTEST) tests/fuzz
 
 lint: setup  ## check style, formatting and types
 	$(BIN)/ruff check .

@@ -10,11 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from classifier.errors import InputError, nearest
+from classifier.errors import InputError, key_shown, nearest
 from classifier.paths import PARAMS
-from classifier.schema import ClassWeights, Must, Transforms, UniqueKeyLoader, validate
-
-import yaml
+from classifier.reading import read_yaml
+from classifier.schema import ClassWeights, Must, Transforms, validate
 
 TIMM = "timm/"  # before the names of timm's networks, in train.model
 # The networks whose weights a Python package ships; classifier/network/sources/package.py says which, in this order.
@@ -24,6 +23,8 @@ POSITIVE = Must("greater than 0", lambda v: v > 0)
 SEED = Must("between 0 and 4294967295", lambda v: 0 <= v < 2**32)
 AT_LEAST_0 = Must("at least 0", lambda v: v >= 0)
 AT_LEAST_1 = Must("at least 1", lambda v: v >= 1)
+EPOCHS = Must("between 1 and 100000", lambda v: 1 <= v <= 100_000)
+ALPHA = Must("between 0 and 1000", lambda v: 0 <= v <= 1000)
 FRACTION = Must("between 0 and 1, both excluded", lambda v: 0 < v < 1)
 UP_TO_1 = Must("greater than 0 and at most 1", lambda v: 0 < v <= 1)
 VAL_FRACTION = Must("between 0 and 1, both excluded (the best epoch is chosen by these images)", FRACTION.holds)
@@ -55,7 +56,7 @@ class TrainParams:
     freeze_epochs: Annotated[int, AT_LEAST_0]
     backbone_lr_scale: Annotated[float, POSITIVE]
     layer_decay: Annotated[float, UP_TO_1]
-    epochs: Annotated[int, AT_LEAST_1]
+    epochs: Annotated[int, EPOCHS]
     batch_size: Annotated[int, Must("at least 2, which batch norm needs", lambda v: v >= 2)]
     accumulate: Annotated[int, AT_LEAST_1]
     optimizer: Literal["sgd", "adamw", "muon"]
@@ -73,8 +74,8 @@ class TrainParams:
     class_weighting: Literal["loss", "logits", "sampling"]
     flip: Literal["none", "alternating"]
     augment: Transforms
-    mixup: Annotated[float, AT_LEAST_0]
-    cutmix: Annotated[float, AT_LEAST_0]
+    mixup: Annotated[float, ALPHA]
+    cutmix: Annotated[float, ALPHA]
     ema: Annotated[float, SHARE]
     precision: Literal["auto", "fp32", "bf16", "fp16"]
     keep: Literal["best", "last"]
@@ -105,17 +106,11 @@ def load_params(
     Raises:
         InputError: listing every unknown, missing, mistyped or out-of-range value.
     """
-    try:
-        with open(path, encoding="utf-8") as file:
-            document = yaml.load(file, Loader=UniqueKeyLoader)
-    except FileNotFoundError:
-        raise InputError(f"{path} not found: run from the repository root.") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
+    document = read_yaml(path)
     if not isinstance(document, dict):
         raise InputError(f"{path} must hold the sections {', '.join(STAGES)}.")
 
-    problems = [f"{name}: unknown section, {nearest(name, STAGES)}" for name in document.keys() - STAGES]
+    problems = [f"{key_shown(name)}: unknown section, {nearest(name, STAGES)}" for name in document.keys() - STAGES]
     sections: Sections = {name: {} for name in STAGES}
     for name, schema in STAGES.items():
         section = document.get(name)

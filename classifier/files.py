@@ -5,6 +5,7 @@ import errno
 import hashlib
 import json
 import os
+import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -12,7 +13,54 @@ from typing import Any, BinaryIO
 
 from classifier.errors import InputError
 
-UNWRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.ENOTDIR}
+UNWRITABLE = {
+    errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO,
+    errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP, errno.ENAMETOOLONG,
+}  # fmt: skip
+KINDS = {
+    stat.S_IFIFO: "a pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFDIR: "a folder",
+}
+
+
+def odd_kind(path: str | Path) -> str | None:
+    """What a path is that is neither a file nor a folder, such as "a pipe"; None if it is one of them."""
+    try:
+        mode = Path(path).stat().st_mode
+    except FileNotFoundError:
+        return "a link to nothing"
+    except (OSError, ValueError) as error:
+        return "a link that leads in a circle" if getattr(error, "errno", 0) == errno.ELOOP else f"unusable ({error})"
+    return None if stat.S_ISREG(mode) or stat.S_ISDIR(mode) else KINDS.get(stat.S_IFMT(mode), "of an odd kind")
+
+
+def open_file(path: str | Path) -> BinaryIO:
+    """Open a file to read bytes. A pipe, which would be waited for, and a device, which may never end, are refused.
+
+    Raises:
+        FileNotFoundError: if there is nothing of this name, and only then.
+        InputError: if it is no file, or cannot be read.
+    """
+    try:
+        mode = Path(path).stat().st_mode
+        if not stat.S_ISREG(mode):
+            raise InputError(f"{path} is {KINDS.get(stat.S_IFMT(mode), 'of an odd kind')}, and must be a file.")
+        return open(path, "rb")
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        raise InputError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}.") from None
+
+
+def read_file(path: str | Path, most: int) -> bytes:
+    """The bytes of a file, of which there may be `most`; errors are those of `open_file`, and InputError for more."""
+    with open_file(path) as file:
+        if os.fstat(file.fileno()).st_size > most:
+            raise InputError(f"{path} is larger than {most:,} bytes.")
+        return file.read()
 
 
 @contextmanager

@@ -6,12 +6,15 @@ from dataclasses import fields
 from functools import partial
 from typing import Annotated, Any, ClassVar, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
-from classifier.errors import nearest
+from classifier.errors import key_shown, nearest, shown
 
 import yaml
 
 Transforms = dict[str, dict[str, Any]]
 ClassWeights = dict[str, float] | Literal["balanced"]
+
+
+LARGEST = 2**32  # of whole numbers: seeds are smaller, and nothing else comes near
 
 
 class Must(NamedTuple):
@@ -31,7 +34,7 @@ def validate(section: dict, schema: type, name: str, problems: list[str]) -> dic
     hints = get_type_hints(schema, include_extras=True)
     for key in section:
         if key not in known:
-            problems.append(f"{name}.{key}: unknown key, {nearest(key, known)}")
+            problems.append(f"{name}.{key_shown(key)}: unknown key, {nearest(key, known)}")
     values = {}
     for key in known:
         if key not in section:
@@ -48,7 +51,7 @@ def validate(section: dict, schema: type, name: str, problems: list[str]) -> dic
             problems.append(f"{name}.{key}: {error}")
             continue
         if must and not must.holds(values[key]):
-            problems.append(f"{name}.{key}: must be {must.text}, not {section[key]!r}")
+            problems.append(f"{name}.{key}: must be {must.text}, not {shown(section[key])}")
             del values[key]
     return values
 
@@ -63,25 +66,27 @@ def _converter(hint: Any) -> Callable[[Any], Any] | None:
 def _choice(choices: tuple[str, ...], value: Any) -> str:
     if value in choices:
         return value
-    raise ValueError(f"must be one of {', '.join(choices)}, not {value!r}")
+    raise ValueError(f"must be one of {', '.join(choices)}, not {shown(value)}")
 
 
 def _truth(value: Any) -> bool:
     if isinstance(value, bool):
         return value
-    raise ValueError(f"must be true or false, not {value!r}")
+    raise ValueError(f"must be true or false, not {shown(value)}")
 
 
 def _whole_number(value: Any) -> int:
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value
-    raise ValueError(f"must be a whole number, not {value!r}")
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise ValueError(f"must be a whole number, not {shown(value)}")
+    if abs(value) >= LARGEST:
+        raise ValueError(f"must be a whole number below {LARGEST}, not {shown(value)}")
+    return value
 
 
 def _text(value: Any) -> str:
     if isinstance(value, str) and value:
         return value
-    raise ValueError(f"must be text, not {value!r}")
+    raise ValueError(f"must be text, not {shown(value)}")
 
 
 def _number(value: Any) -> float:
@@ -89,15 +94,21 @@ def _number(value: Any) -> float:
         try:
             number = float(value)
         except ValueError:
-            raise ValueError(f"must be a number, not {value!r}") from None
+            raise ValueError(f"must be a number, not {shown(value)}") from None
+        if not math.isfinite(number):
+            raise ValueError(f"must be finite, not {shown(value)}")
         if "e" not in value or value != repr(number):  # DVC itself writes small numbers so: 1e-05
-            raise ValueError(f"is the text {value!r} to YAML, not a number: write {_yaml_float(number)}")
+            raise ValueError(f"is the text {shown(value)} to YAML, not a number: write {_yaml_float(number)}")
         value = number
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError(f"must be a number, not {value!r}")
-    if not math.isfinite(value):
-        raise ValueError(f"must be finite, not {value!r}")
-    return float(value)
+        raise ValueError(f"must be a number, not {shown(value)}")
+    try:
+        number = float(value)
+    except OverflowError:  # a whole number of more than 308 digits
+        number = math.inf
+    if not math.isfinite(number):
+        raise ValueError(f"must be finite, not {shown(value)}")
+    return number
 
 
 def _yaml_float(number: float) -> str:
@@ -111,7 +122,9 @@ def _transforms(value: Any) -> Transforms:
         raise ValueError("must be a mapping such as {RandomHorizontalFlip: {p: 0.5}}, or {}")
     for name, arguments in value.items():
         if arguments is not None and not isinstance(arguments, dict):
-            raise ValueError(f"the arguments of {name} must be a mapping such as {{p: 0.5}}, not {arguments!r}")
+            raise ValueError(
+                f"the arguments of {key_shown(name)} must be a mapping such as {{p: 0.5}}, not {shown(arguments)}"
+            )
     return {str(name): dict(arguments or {}) for name, arguments in value.items()}
 
 
@@ -119,15 +132,15 @@ def _class_weights(value: Any) -> ClassWeights:
     if value == "balanced":
         return value
     if not isinstance(value, dict):
-        raise ValueError(f"must be {{}}, a mapping such as {{cat: 2.0}}, or balanced, not {value!r}")
+        raise ValueError(f"must be {{}}, a mapping such as {{cat: 2.0}}, or balanced, not {shown(value)}")
     weights = {}
     for name, weight in value.items():
         try:
             weights[str(name)] = _number(weight)
         except ValueError as error:
-            raise ValueError(f"the weight of class {name!r} {error}") from None
+            raise ValueError(f"the weight of class {shown(name)} {error}") from None
         if weights[str(name)] <= 0:
-            raise ValueError(f"the weight of class {name!r} must be greater than 0, not {weight!r}")
+            raise ValueError(f"the weight of class {shown(name)} must be greater than 0, not {shown(weight)}")
     return weights
 
 
@@ -160,10 +173,12 @@ class UniqueKeyLoader(yaml.SafeLoader):
                 continue
             key = self.construct_object(key_node, deep=True)
             if not isinstance(key, Hashable):
-                raise yaml.constructor.ConstructorError(None, None, f"{key!r} cannot be a key", key_node.start_mark)
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"{shown(key)} cannot be a key", key_node.start_mark
+                )
             if key in seen:
                 raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key!r} stands twice", key_node.start_mark
+                    None, None, f"the key {shown(key)} stands twice", key_node.start_mark
                 )
             seen.add(key)
         return super().construct_mapping(node, deep)

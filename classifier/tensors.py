@@ -12,8 +12,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from classifier.errors import InputError
-from classifier.files import atomic_write
+from classifier.errors import InputError, one_line
+from classifier.files import atomic_write, open_file
 
 import safetensors
 
@@ -40,9 +40,10 @@ def read_tensors(path: str | Path, key: str) -> tuple[dict[str, Tensor], dict[st
     """Read what `write_tensors` wrote: the tensors, on the CPU, and their description.
 
     Raises:
-        FileNotFoundError: if there is no such file.
-        InputError: if it is no safetensors file, has nothing under `key`, or is not as it was written.
+        FileNotFoundError: if there is no such file, and only then.
+        InputError: if it cannot be read, is no safetensors file, has nothing under `key`, or is not as it was written.
     """
+    open_file(path).close()  # safetensors says of folders and unreadable files that they are not there
     try:
         with safetensors.safe_open(path, "np") as file:  # "pt" would import torch, which an empty file does without
             description, names = json.loads((file.metadata() or {}).get(key, "null")), list(file.keys())
@@ -50,13 +51,15 @@ def read_tensors(path: str | Path, key: str) -> tuple[dict[str, Tensor], dict[st
         if names:
             with safetensors.safe_open(path, "pt") as file:
                 tensors = {name: file.get_tensor(name) for name in names}
-    except FileNotFoundError:
-        raise
-    except (safetensors.SafetensorError, OSError, ValueError) as error:
-        raise InputError(f"{path} is not a readable safetensors file: {error}") from None
+    except (safetensors.SafetensorError, OSError, ValueError, RecursionError) as error:
+        raise InputError(f"{path} is not a readable safetensors file: {one_line(error)}") from None
     if not isinstance(description, dict):
         raise InputError(f"{path} is no {key} of this project, or of another version of it.")
-    if description.pop("sha256", None) != _digest(tensors, description):
+    try:
+        digest, found = description.pop("sha256", None), _digest(tensors, description)
+    except (RecursionError, RuntimeError, TypeError, ValueError) as error:  # numbers of less than a byte, for example
+        raise InputError(f"{path} holds what this project never writes: {one_line(error)}") from None
+    if digest != found:
         raise InputError(f"{path} is damaged: its contents do not match the digest they were saved with.")
     return tensors, description
 

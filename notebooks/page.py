@@ -8,11 +8,11 @@ from threading import Thread
 from time import sleep
 
 from classifier.errors import InputError
-from classifier.paths import PREDICTIONS
 from classifier.results.predictions import IMAGE, is_right, worst_mistakes
 from classifier.results.story import count_images
 from notebooks import markup
-from notebooks.results import Results, load_model, load_results
+from notebooks.answering import BASELINE, before, load_model
+from notebooks.results import Results, load_results, modified
 
 import ipywidgets as widgets
 import numpy as np
@@ -21,8 +21,7 @@ import pandas as pd
 CSS = Path(__file__).with_name("page.css")
 EXAMPLES = 10
 PORTION = 24  # images that the gallery shows at a time
-FORMATS = "JPEG, PNG, WebP, GIF, BMP and TIFF images of up to 100 megapixels work."
-BASELINE = "baseline"  # the revision to compare with, if there is one
+FORMATS = "JPEG, PNG, WebP, GIF, BMP and TIFF images of up to 100 megapixels and 50 MB work."
 
 
 def show() -> widgets.Widget:
@@ -56,14 +55,6 @@ def close(parts: Iterable[widgets.Widget]) -> None:
         part.close()
 
 
-def modified() -> float | None:
-    """When the results were written; None while a stage has not written them yet."""
-    try:
-        return PREDICTIONS.stat().st_mtime
-    except FileNotFoundError:
-        return None
-
-
 def parts(results: Results) -> list[widgets.Widget]:
     return [
         widgets.HTML(markup.introduction(results.classes)),
@@ -91,7 +82,11 @@ def question(results: Results) -> widgets.Widget:
 
     def show_upload(change: dict) -> None:
         for file in change["new"]:
-            ask(bytes(file["content"]), file["name"])
+            if file["size"] > len(file["content"]):  # what is too large, browsers keep to themselves: index.html.j2
+                large = f"{file['name']} has {file['size'] / 1e6:,.0f} MB, which is too large."
+                answer.value = markup.apology(large, FORMATS)
+            else:
+                ask(bytes(file["content"]), file["name"])
             upload.value = ()  # the same file may be chosen again
 
     def show_example(example: pd.Series) -> None:
@@ -149,14 +144,12 @@ def comparison(results: Results) -> widgets.Widget:
     part = widgets.HTML()
 
     def fill() -> None:
-        from classifier.runs.runs import read_predictions  # DVC, which takes seconds
-
         try:
-            before = read_predictions(BASELINE)
+            answers = before()
         except InputError:
             return
-        if not before.equals(results.answers):
-            part.value = markup.before_and_after(before, results.answers, BASELINE)
+        if not answers.equals(results.answers):
+            part.value = markup.before_and_after(answers, results.answers, BASELINE)
 
     Thread(target=fill, daemon=True).start()
     return part

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from classifier.data.images import decode
 from classifier.data.prepared import map_split
 from classifier.data.rows import Rows
-from classifier.paths import CHECKPOINT
+from classifier.paths import CHECKPOINT, PREDICTIONS
 from classifier.results.predictions import class_names, load_predictions, require_prepared, require_same_model
 
 import numpy as np
@@ -40,6 +40,14 @@ def load_results() -> Results:
     answers = load_predictions()
     split = require_prepared(answers)
     return Results(answers, map_split(split).images, split)
+
+
+def modified() -> float | None:
+    """When the results were written; None while a stage has not written them yet."""
+    try:
+        return PREDICTIONS.stat().st_mtime
+    except FileNotFoundError:
+        return None
 
 
 def load_model(results: Results) -> Ask:

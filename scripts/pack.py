@@ -36,6 +36,8 @@ def main() -> None:
     if arguments.out.exists() and any(arguments.out.iterdir()):
         raise InputError(f"{arguments.out}/ already holds something: choose a new folder.")
     dataset = open_folders(arguments.folder)
+    if empty := [name for name, split in dataset.splits.items() if not split.count]:
+        raise InputError(f"{arguments.folder / empty[0]}/ holds no images.")
     for name, split in dataset.splits.items():
         write_shards(split, arguments.out, SPLIT_NAMES[name], dataset.classes)
 

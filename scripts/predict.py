@@ -20,6 +20,7 @@ DEVICE=cpu, cuda or mps says where to compute.
 
 import argparse
 import json
+import os
 import re
 import signal
 import sys
@@ -35,7 +36,9 @@ keep_large_blocks()  # before torch allocates anything
 
 from classifier.config import EvaluateParams
 from classifier.data.images import decode, endings
+from classifier.data.limits import MAX_BYTES
 from classifier.errors import InputError, run
+from classifier.files import read_file
 from classifier.network.inference import BATCH_SIZE
 from classifier.network.predictor import Predictor
 from classifier.network.preprocessing import Preprocessing
@@ -58,7 +61,7 @@ def main() -> None:
     if arguments.json:
         print_json(results, classes, arguments.top)
     else:
-        print_table(results, classes, arguments.top or 1, max(len(str(path)) for path in paths))
+        print_table(results, classes, arguments.top or 1, max(len(printable(path)) for path in paths))
     if bad:
         raise InputError(f"{len(bad)} of {len(paths)} image(s) cannot be used, for the reasons above.")
 
@@ -86,7 +89,7 @@ def find_images(given: list[Path]) -> list[Path]:
             f"{', '.join(addresses)}: this reads no addresses, only files and folders of images on this machine. "
             f"Download first: curl -LO '{addresses[0]}'"
         )
-    if missing := [str(path) for path in given if not path.exists()]:
+    if missing := [printable(path) for path in given if not exists(path)]:
         raise InputError(f"not found: {', '.join(missing)}.")
     known, paths = endings(), []
     for path in given:
@@ -98,6 +101,19 @@ def find_images(given: list[Path]) -> list[Path]:
             raise InputError(f"{path}/ holds no images: no file in it ends in .jpg, .png or another image ending.")
         paths += sorted(found)
     return paths
+
+
+def exists(path: Path) -> bool:
+    """Whether there is something of this name, be it a link to nothing; a name that no file can have is not there."""
+    try:
+        return os.path.lexists(path)
+    except ValueError:  # a NUL in it
+        return False
+
+
+def printable(path: Path) -> str:
+    """A path as a row of a table can hold it: what would break the line or drive the terminal is escaped."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(path))
 
 
 def classify(paths: list[Path], predictor: Predictor, bad: list[Path]) -> Iterator[Result]:
@@ -113,7 +129,7 @@ def classify(paths: list[Path], predictor: Predictor, bad: list[Path]) -> Iterat
             good = []
             for path, image in zip(batch, pool.map(lambda path: read(path, preprocessing), batch), strict=True):
                 if isinstance(image, str):
-                    tqdm.write(f"{path}: {image}", file=sys.stderr)
+                    tqdm.write(f"{printable(path)}: {image}", file=sys.stderr)
                     bad.append(path)
                 else:
                     good.append((path, image))
@@ -125,9 +141,11 @@ def classify(paths: list[Path], predictor: Predictor, bad: list[Path]) -> Iterat
 def read(path: Path, preprocessing: Preprocessing) -> np.ndarray | str:
     """An image as the network wants it, uint8 [3, size, size], or the reason why there is none."""
     try:
-        return decode(path.read_bytes(), preprocessing.size, preprocessing.fit, preprocessing.interpolation)
+        return decode(read_file(path, MAX_BYTES), preprocessing.size, preprocessing.fit, preprocessing.interpolation)
     except OSError as error:
         return str(error.strerror)
+    except InputError as error:
+        return str(error).removeprefix(f"{path} ")
     except ValueError as error:
         return str(error)
 
@@ -138,7 +156,7 @@ def print_table(results: Iterable[Result], classes: list[str], top: int, width: 
     print(f"{'path':{width}}  {'class':{name}}  confidence" + ("  runner-ups" if top > 1 else ""))
     for path, probabilities in results:
         first, *others = likeliest(probabilities, classes, top)
-        cells = [f"{path!s:{width}}", f"{first[0]:{name}}", f"{first[1]:10.1%}"]
+        cells = [f"{printable(path):{width}}", f"{first[0]:{name}}", f"{first[1]:10.1%}"]
         print("  ".join(cells + [f"{other:{name}} {probability:5.1%}" for other, probability in others]))
 
 
@@ -146,7 +164,9 @@ def print_json(results: Iterable[Result], classes: list[str], top: int | None) -
     """One list, printed object by object."""
     start = "[\n"
     for path, probabilities in results:
-        print(start + json.dumps(json_object(path, probabilities, classes, top), ensure_ascii=False), end="")
+        text = json.dumps(json_object(path, probabilities, classes, top), ensure_ascii=False)
+        # A byte of a name that is no UTF-8 is written as JSON escapes it, and read back as Python has it.
+        print(start + text.encode("utf-8", "backslashreplace").decode(), end="")
         start = ",\n"
     print("[]" if start == "[\n" else "\n]")
 

@@ -25,7 +25,6 @@ from classifier.training.advice import Advice, Machine, advise
 
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
-from ruamel.yaml.error import YAMLError
 
 WIDTH = 96  # of a line, where no path is longer
 SHOWN = 4  # examples of each oddity
@@ -168,7 +167,7 @@ def read(path: Path) -> Any:
         return YAML(typ="safe").load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
-    except (YAMLError, UnicodeDecodeError):
+    except Exception:  # what is no YAML makes its reader raise nearly anything
         raise InputError(f"{path} is not valid YAML, and was not replaced: mend or remove it.") from None
 
 

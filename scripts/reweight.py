@@ -45,9 +45,9 @@ def read_recall() -> dict[str, float]:
         recall = {name: float(value) for name, value in recall.items()}
     except FileNotFoundError:
         raise InputError(f"{METRICS} not found: run `dvc repro` first.") from None
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         recall = {}
-    if not recall:
+    if not recall or not all(0 <= value <= 1 for value in recall.values()):
         raise InputError(f"{METRICS} does not hold what evaluate.py writes: run `dvc repro`.")
     return recall
 

@@ -6,14 +6,21 @@ frame of an animation counts. 32-bit and floating-point images have no agreed ra
 """
 
 import io
+import warnings
+from collections.abc import Callable
+
+from classifier.data.limits import MAX_PIXELS, MEMORY, memory_needed, require_small_icon
+from classifier.errors import one_line
 
 import numpy as np
 from PIL import Image, ImageOps
 
 # Not all that Pillow opens: some plugins start other programs or read documents.
 FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "TGA", "ICO")
-MAX_PIXELS = 100_000_000  # 300 MB as RGB; a decompression bomb claims more
-Image.MAX_IMAGE_PIXELS = None  # _open checks, and says the size
+# Pillow asks for it wherever a file says how large something in it is, before it takes memory: the image, a tile, a
+# picture in an icon, a frame. It refuses twice as much, and only warns of more than this.
+Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BICUBIC}  # Pillow's are antialiased
 # About the mean of photographs, so about zero once normalised, which is also what convolutions pad with. Black or
@@ -21,6 +28,7 @@ FILTERS = {"bilinear": Image.Resampling.BILINEAR, "bicubic": Image.Resampling.BI
 GROUND = (128, 128, 128)
 # times as long as wide: of a longer picture the ends, which are cut off in any case, would take memory without bound.
 LONGEST = 16
+STRIP = 1_000_000  # pixels converted at a time
 
 
 def endings() -> set[str]:
@@ -45,7 +53,18 @@ def decode(image: bytes | np.ndarray, size: int, fit: str = "crop", interpolatio
     Raises:
         ValueError: if it is no image, is damaged, too large or of a refused kind.
     """
-    picture = Image.fromarray(image) if isinstance(image, np.ndarray) else _open(image)
+    if isinstance(image, np.ndarray):
+        return _fit(Image.fromarray(image), size, fit, interpolation)
+    picture = open_header(image)
+    with MEMORY.reserve(memory_needed(picture, image)):
+        loaded = _load(picture)
+        del picture  # what is reserved is also freed before others get it
+        pixels = _fit(loaded, size, fit, interpolation)
+        del loaded
+    return pixels
+
+
+def _fit(picture: Image.Image, size: int, fit: str, interpolation: str) -> np.ndarray:
     if picture.size != (size, size):
         picture = FITS[fit](picture, size, FILTERS[interpolation])
     return np.asarray(picture).transpose(2, 0, 1)
@@ -75,29 +94,69 @@ def _pad(picture: Image.Image, size: int, resampling: Image.Resampling) -> Image
 
 
 def _squash(picture: Image.Image, size: int, resampling: Image.Resampling) -> Image.Image:
+    width, height = picture.size
+    if 4 * size * height > MAX_PIXELS:  # Pillow changes the width first, and would make a column many times as wide
+        picture = picture.resize((width, size), resampling)
     return picture.resize((size, size), resampling)
 
 
 FITS = {"crop": _crop, "pad": _pad, "squash": _squash}
 
 
-def _open(data: bytes) -> Image.Image:
+def open_header(data: bytes) -> Image.Image:
+    """An encoded image of which only the header is read: its format, mode and sides.
+
+    Raises:
+        ValueError: if it is no image, is damaged, or is or would be too large.
+    """
     if not data:
         raise ValueError("the file is empty")
+    require_small_icon(data)
     try:
         picture = Image.open(io.BytesIO(data), formats=FORMATS)
     except Image.UnidentifiedImageError:
         raise ValueError("not an image, or of an unknown format") from None
+    except Image.DecompressionBombError:
+        raise ValueError(f"{_claimed(data)} is more than {MAX_PIXELS:,} pixels") from None
     except Exception as error:  # Pillow's decoders raise nearly anything on damaged files
-        raise ValueError(f"damaged: {error}") from None
+        raise ValueError(f"damaged: {one_line(error)}") from None
     if picture.width * picture.height > MAX_PIXELS:
         raise ValueError(f"{picture.width} × {picture.height} is more than {MAX_PIXELS:,} pixels")
+    return picture
+
+
+def _claimed(data: bytes) -> str:
+    """The sides of an image that Pillow would not open for them, as its header has them."""
+    for name in FORMATS:
+        factory, accept = Image.OPEN[name]
+        try:
+            if not accept or accept(data[:16]) is True:
+                width, height = factory(io.BytesIO(data), "").size
+                return f"{width} × {height}"
+        except Exception:  # of another format, or refused here too
+            continue
+    return "its size"
+
+
+def _load(picture: Image.Image) -> Image.Image:
+    """Decode a picture whose header was read: upright, and RGB."""
     try:
         picture.load()
-        upright = ImageOps.exif_transpose(picture)
+        ImageOps.exif_transpose(picture, in_place=True)
     except Exception as error:
-        raise ValueError(f"damaged: {error}") from None
-    return _to_rgb(upright)
+        raise ValueError(f"damaged: {one_line(error)}") from None
+    return _in_strips(picture, _to_rgb)
+
+
+def _in_strips(picture: Image.Image, convert: Callable[[Image.Image], Image.Image]) -> Image.Image:
+    """`convert` of a picture, which works on each pixel by itself; strip by strip, where it takes several copies."""
+    width, height = picture.size
+    if width * height <= STRIP or (picture.mode == "RGB" and not picture.has_transparency_data):
+        return convert(picture)
+    whole, rows = Image.new("RGB", picture.size), max(1, STRIP // width)
+    for top in range(0, height, rows):
+        whole.paste(convert(picture.crop((0, top, width, min(height, top + rows)))), (0, top))
+    return whole
 
 
 def _to_rgb(picture: Image.Image) -> Image.Image:

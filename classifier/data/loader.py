@@ -192,8 +192,9 @@ def load(images: Rows, device: torch.device) -> Tensor:
 
 
 def count_steps(data: Source, batch_size: int) -> int:
-    """The number of batches of equal size, about `batch_size`, in an epoch."""
-    return max(1, round(len(data.labels) / batch_size))
+    """The number of batches of equal size in an epoch: of about `batch_size` images, and of two at least."""
+    count = len(data.labels)
+    return max(1, min(round(count / batch_size), count // 2))
 
 
 def sample(data: Source, count: int) -> Iterator[Tensor]:

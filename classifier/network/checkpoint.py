@@ -3,18 +3,19 @@
 The metadata says how to rebuild the network and how to treat images; loading executes nothing.
 """
 
-import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from classifier.errors import InputError
+from classifier.data.names import require_sound
+from classifier.errors import InputError, one_line, shown
 from classifier.network.models import build_network
 from classifier.network.network import Network
 from classifier.network.preprocessing import Preprocessing
 from classifier.paths import CHECKPOINT
 from classifier.tensors import read_tensors, write_tensors
 
+import torch
 from torch import Tensor
 
 KEY = "checkpoint"  # of the metadata in the file
@@ -46,7 +47,8 @@ def load_checkpoint(path: str | Path) -> tuple[Network, Metadata]:
     """Rebuild the network of a checkpoint on the CPU, in evaluation mode.
 
     Raises:
-        InputError: if the file is missing, damaged or no checkpoint of this format.
+        InputError: if the file is missing, cannot be read, is damaged, is no checkpoint of this format, or says of
+            itself what cannot be: a digest guards against damage, not against what was written so.
     """
     try:
         weights, description = read_tensors(path, KEY)
@@ -58,8 +60,9 @@ def load_checkpoint(path: str | Path) -> tuple[Network, Metadata]:
         metadata = _to_metadata(description)
         network = build_network(metadata.model, len(metadata.classes), metadata.preprocessing)
         network.module.load_state_dict(weights)
-    except (KeyError, ValueError, TypeError, RuntimeError) as error:
-        raise InputError(f"{path} does not describe its own weights: {error}") from None
+        _require_numbers(weights, network)
+    except Exception as error:  # what a network's makers raise for names and sides that they do not expect
+        raise InputError(f"{path} does not describe its own weights: {one_line(error)}") from None
     network.temperature = metadata.temperature
     return network.eval(), metadata
 
@@ -67,21 +70,42 @@ def load_checkpoint(path: str | Path) -> tuple[Network, Metadata]:
 def _to_metadata(description: dict[str, Any]) -> Metadata:
     """What `save_checkpoint` wrote, in this format or the first, which knew one way to fit images only."""
     if description["format"] == "1":
-        size, mean, std = (description[name] for name in ("image_size", "mean", "std"))
-        preprocessing = Preprocessing(size, "crop", size, "bilinear", tuple(mean), tuple(std))
+        side, colours = description["image_size"], {name: description[name] for name in ("mean", "std")}
+        preprocessing = {"size": side, "fit": "crop", "crop": side, "interpolation": "bilinear"} | colours
     else:
-        preprocessing = Preprocessing.from_json(description["preprocessing"])
-    temperature = float(description.get("temperature", 1.0))
-    if not 0 < temperature < math.inf:
-        raise ValueError(f"temperature is {temperature}")
-    return Metadata(
+        preprocessing = description["preprocessing"]
+    metadata = Metadata(
         model=description["model"],
         classes=description["classes"],
-        preprocessing=preprocessing,
+        preprocessing=Preprocessing.from_json(preprocessing),
         environment=description.get("environment", {}),
-        temperature=temperature,
+        temperature=description.get("temperature", 1.0),
         pretrained=description.get("pretrained"),
     )
+    classes, temperature, seen = metadata.classes, metadata.temperature, metadata.preprocessing
+    if seen.crop > seen.size:  # which a few of timm's weights say of themselves, and no training here makes
+        raise ValueError(f"crop is {seen.crop}, which is more than size, {seen.size}")
+    if not isinstance(metadata.model, str):
+        raise ValueError(f"model is {shown(metadata.model)}")
+    if not isinstance(classes, list) or not all(isinstance(name, str) and name for name in classes):
+        raise ValueError(f"classes are {shown(classes)}, not a list of names")
+    if len(set(classes)) < max(2, len(classes)):
+        raise ValueError(f"classes are {shown(classes)}, not two or more different names")
+    require_sound(classes, "classes")
+    if type(temperature) not in (int, float) or not 1e-6 < temperature < 1e6:
+        raise ValueError(f"temperature is {shown(temperature)}")
+    if not isinstance(metadata.environment, dict) or not isinstance(metadata.pretrained, dict | None):
+        raise ValueError("environment or pretrained is no mapping")
+    return metadata
+
+
+def _require_numbers(weights: dict[str, Tensor], network: Network) -> None:
+    """Refuse weights of another type than the network's, or that are no numbers: it would answer nothing but NaN."""
+    for name, tensor in network.module.state_dict().items():
+        if weights[name].dtype != tensor.dtype:
+            raise ValueError(f"{name} is of the type {weights[name].dtype}, not {tensor.dtype}")
+        if tensor.is_floating_point() and not torch.isfinite(tensor).all():
+            raise ValueError(f"{name} has values that are not finite")
 
 
 def read_environment(path: str | Path) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from classifier.data.rows import Rows
+from classifier.errors import InputError
 from classifier.network.checkpoint import load_checkpoint
 from classifier.network.inference import batch_size, predict_logits
 from classifier.reproducibility import autocast_dtype, describe_environment, make_deterministic, select_device
@@ -26,6 +27,7 @@ class Predictor:
 
     def __init__(self, path: str | Path, tta: str = "none", precision: str = "auto"):
         network, self.metadata = load_checkpoint(path)
+        self.path = path
         make_deterministic()
         self.device, self.tta = select_device(), tta
         self.dtype = autocast_dtype(precision, self.device)
@@ -43,6 +45,13 @@ class Predictor:
         return self.answer(torch.from_numpy(np.array(images[i : i + size])).to(self.device) for i in starts)
 
     def answer(self, batches: Iterable[Tensor]) -> np.ndarray:
-        """The same for batches of images on the device."""
+        """The same for batches of images on the device.
+
+        Raises:
+            InputError: if the network's numbers overflow, which would read as an answer.
+        """
         logits = predict_logits(self.network, batches, self.dtype, self.tta)
-        return self.network.probabilities(logits.cpu().double()).numpy()
+        probabilities = self.network.probabilities(logits.cpu().double()).numpy()
+        if not np.isfinite(probabilities).all():
+            raise InputError(f"{self.path} answers with what is no number: its weights or its precision do not work.")
+        return probabilities

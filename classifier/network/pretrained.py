@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from classifier.config import TIMM
-from classifier.errors import InputError
+from classifier.errors import InputError, one_line
 from classifier.network.preprocessing import Preprocessing
 from classifier.paths import WEIGHTS
 from classifier.tensors import read_tensors, write_tensors
@@ -100,11 +100,12 @@ def read_weights(model: str, setting: str, path: str | Path = WEIGHTS) -> Pretra
         raise InputError(f"{path} is not for train.model: {model} with train.pretrained: {setting}: {remedy}.")
     if description.get("format") != FORMAT:
         raise InputError(f"{path} was written by another version of this project: {remedy}.")
-    preprocessing = Preprocessing.from_json(description["preprocessing"]) if description["preprocessing"] else None
-    return Pretrained(
-        model, setting, tensors, preprocessing, description["source"], description["source_sha256"],
-        description["licence"],
-    )  # fmt: skip
+    try:
+        preprocessing = None if (said := description["preprocessing"]) is None else Preprocessing.from_json(said)
+        source, digest, licence = (description[name] for name in ("source", "source_sha256", "licence"))
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"{path} does not describe its own weights ({one_line(error)}): {remedy}.") from None
+    return Pretrained(model, setting, tensors, preprocessing, source, digest, licence)
 
 
 def take_over(network: Network, weights: Pretrained) -> int:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from classifier.data.prepared import list_prepared
 from classifier.data.rows import Rows
-from classifier.errors import InputError
+from classifier.errors import InputError, shown
 from classifier.files import write_table
 from classifier.paths import CHECKPOINT, COLUMNS, LISTING, PREDICTIONS, PREPARED
 
@@ -77,9 +77,21 @@ def parse_predictions(content: bytes, name: str) -> pd.DataFrame:
         table = table.astype({"index": int} | dict.fromkeys(["confidence", *class_names(table)], float))
         if table.empty:
             raise ValueError("no rows")
-    except ValueError as error:
+        _require_sense(table)
+    except (ValueError, OverflowError) as error:
         raise InputError(f"{name} is not what evaluate.py writes ({error}): run `dvc repro`.") from None
     return table
+
+
+def _require_sense(table: pd.DataFrame) -> None:
+    """Raises ValueError where a table has the right columns and values that evaluate.py cannot have written."""
+    names = class_names(table)
+    if unknown := (set(table["label"]) | set(table["prediction"])) - set(names):
+        raise ValueError(f"{shown(min(unknown))} is a label or prediction, and no column")
+    if not table[["confidence", *names]].apply(lambda column: column.between(0, 1)).all(axis=None):
+        raise ValueError("a confidence or probability is not between 0 and 1")
+    if (table["index"] < 0).any() or table["index"].duplicated().any():
+        raise ValueError("an index is negative or stands twice")
 
 
 def require_prepared(predictions: pd.DataFrame) -> str:

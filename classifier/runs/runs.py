@@ -8,7 +8,7 @@ from pathlib import Path
 from string import ascii_uppercase
 from typing import Any
 
-from classifier.errors import InputError
+from classifier.errors import InputError, one_line
 from classifier.paths import LOCK, METRICS, PARAMS, PIPELINE, PREDICTIONS
 from classifier.results.predictions import parse_predictions
 from classifier.runs.recorded import Lock, parse_lock
@@ -18,7 +18,6 @@ from dvc.api import DVCFileSystem, exp_show
 from dvc.exceptions import DvcException
 from dvc.scm import RevError
 from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
 WORKSPACE = "workspace"  # DVC's name for the files as they are, committed or not
 
@@ -192,8 +191,8 @@ def _load(files: DVCFileSystem, rev: str, path: Path) -> dict[str, Any]:
         ) from None
     except FileNotFoundError:
         raise InputError(f"{rev} has no {path}: run `dvc repro` there and commit its results.") from None
-    except (DvcException, ValueError, YAMLError) as error:
-        raise InputError(f"{path} of {rev} cannot be read: {' '.join(str(error).split())}") from None
+    except Exception as error:  # DVC's, or whatever a reader of JSON or YAML raises for what is neither
+        raise InputError(f"{path} of {rev} cannot be read: {one_line(error)}") from None
     if not isinstance(document, dict):
         raise InputError(f"{path} of {rev} does not hold a mapping.")
     return document

@@ -131,7 +131,7 @@ class Trainer:
         return (training + validation) / cost(done, 0) if done < epochs else 0.0
 
     def steps(self, data: Source) -> int:
-        """The number of updates in an epoch."""
+        """The number of updates in an epoch, each of two images at least, which batch norm needs."""
         return count_steps(data, self.params.batch_size)
 
     def train_step(

@@ -4,9 +4,12 @@ import shutil
 from contextlib import contextmanager
 
 from classifier.errors import InputError
+from tests.clones import Clone, copy_clone
 from tests.conftest import ROOT
 
 import pytest
+
+from .serving import serve, wait_until
 
 CACHE = ROOT / ".cache"
 
@@ -61,3 +64,16 @@ def new_page(browser):
     page.on("request", lambda request: page.requested.append(request.url))
     yield page
     page.close()
+
+
+@pytest.fixture(scope="module")
+def visited(versions, tmp_path_factory) -> Clone:
+    return copy_clone(versions, tmp_path_factory.mktemp("visited"))
+
+
+@pytest.fixture(scope="module")
+def served(visited):
+    """The port of the page, and its PID."""
+    with serve(visited) as (url, printed, pid):
+        wait_until(lambda: "pool of demo.ipynb is filled" in printed(), 60)
+        yield int(url.split(":")[2].strip("/")), pid

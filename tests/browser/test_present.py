@@ -2,15 +2,8 @@
 
 import io
 import json
-import os
 import re
-import signal
-import socket
-import subprocess
-import sys
-import time
 import urllib.request
-from contextlib import contextmanager, suppress
 
 from tests.clones import Clone, copy_clone
 
@@ -19,42 +12,16 @@ import pytest
 from PIL import Image
 
 from .conftest import new_page
+from .serving import ask, open_socket, serve, visit
 
 pytestmark = pytest.mark.slow
-
-
-@contextmanager
-def serve(clone: Clone, *options: str):
-    """Run scripts/present.py from another folder than the repository; gives its address and what it printed so far."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    log = clone.path / ".present.tmp"
-    command = [sys.executable, clone.path / "scripts" / "present.py", "--port", str(port), "--no-browser", *options]
-    with open(log, "w") as output:
-        environment = os.environ | clone.environment
-        server = subprocess.Popen(
-            command, cwd="/", env=environment, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
-        )
-    try:
-        deadline = time.monotonic() + 120
-        while not (found := re.search(r"running at:\s+http://\S+?:(\d+)/", log.read_text())):
-            assert server.poll() is None and time.monotonic() < deadline, log.read_text()
-            time.sleep(0.1)
-        yield f"http://127.0.0.1:{found[1]}/", log.read_text  # another port, where somebody else took ours
-    finally:
-        server.terminate()
-        with suppress(subprocess.TimeoutExpired):
-            server.wait(20)
-        with suppress(ProcessLookupError):
-            os.killpg(server.pid, signal.SIGKILL)
 
 
 @pytest.fixture(scope="module")
 def shown(browser, versions, tmp_path_factory):
     """The clone that is shown, and the address of its page."""
     clone = copy_clone(versions, tmp_path_factory.mktemp("shown"))
-    with serve(clone) as (url, _):
+    with serve(clone) as (url, *_):
         yield clone, url
 
 
@@ -252,10 +219,14 @@ def test_it_shows_new_results_without_being_opened_again(opened, clone):
 
 
 def test_shared_on_a_network_it_wants_the_token(shown):
-    with serve(shown[0], "--share") as (url, printed):
+    with serve(shown[0], "--share") as (url, printed, _):
         token = re.search(r"token=(\w+)", printed())[1]
         assert "/login" in urllib.request.urlopen(url, timeout=60).url
         assert "/login" not in urllib.request.urlopen(f"{url}?token={token}", timeout=60).url
+        port, name = int(url.split(":")[2].strip("/")), "models.example"  # any: who has the token may come
+        kernel = visit(port, f"/?token={token}", Host=name)
+        assert ask(port, f"/api/kernels/{kernel}")[0] == open_socket(port, kernel)[0] == 403
+        assert ask(port, f"/api/kernels/{kernel}?token={token}")[0] == 200
 
 
 def test_without_results_it_says_how_to_get_them(shown, tmp_path_factory):

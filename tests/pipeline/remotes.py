@@ -11,10 +11,11 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -66,7 +67,6 @@ def ssh(path: Path) -> Iterator[Settings]:
 
 @contextmanager
 def s3(path: Path) -> Iterator[Settings]:
-    import boto3
     import requests
     from moto.server import ThreadedMotoServer
 
@@ -77,12 +77,20 @@ def s3(path: Path) -> Iterator[Settings]:
         # moto's servers of one process share what they hold, and whether they check keys.
         requests.post(f"{endpoint}/moto-api/reset", timeout=10)
         requests.post(f"{endpoint}/moto-api/reset-auth", data=b"inf", timeout=10)
-        boto3.client(
-            "s3", endpoint_url=endpoint, region_name="us-east-1", aws_access_key_id="test", aws_secret_access_key="test"
-        ).create_bucket(Bucket="bucket")
-        yield {"url": "s3://bucket/image-classifier", "endpointurl": endpoint, "region": "us-east-1", **CREDENTIALS}
+        settings = {"endpointurl": endpoint, "region": "us-east-1", **CREDENTIALS}
+        bucket(settings).create()
+        yield {"url": "s3://bucket/image-classifier", **settings}
     finally:
         server.stop()
+
+
+def bucket(settings: Settings):
+    """The S3 server's only bucket."""
+    import boto3
+
+    names = {"endpoint_url": "endpointurl", "region_name": "region"}
+    names |= {f"aws_{name}": name for name in CREDENTIALS}
+    return boto3.resource("s3", **{name: settings[key] for name, key in names.items()}).Bucket("bucket")
 
 
 class Quiet(SimpleHTTPRequestHandler):
@@ -101,6 +109,39 @@ def http(path: Path) -> Iterator[Settings]:
         finally:
             server.shutdown()
             thread.join()
+
+
+@contextmanager
+def dying(settings: Settings, limit: int) -> Iterator[Settings]:
+    """Another address for a remote, which is gone when `limit` bytes have been sent there, if within a message."""
+    key = "endpointurl" if "endpointurl" in settings else "url"
+    port = urlsplit(settings[key]).port
+    left, turn, ends = limit, threading.Lock(), []
+
+    def pass_on(source: socket.socket, target: socket.socket, counted: bool) -> None:
+        nonlocal left
+        with suppress(OSError):  # the other direction has ended, or all have
+            while left and (data := source.recv(2**16)):
+                with turn:
+                    data = data[:left]
+                    left -= len(data) * counted
+                target.sendall(data)
+        for end in (source, target) if left else (server, *ends):
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+    def accept() -> None:
+        with suppress(OSError):
+            while left:
+                ends.extend((near := server.accept()[0], far := socket.create_connection(("127.0.0.1", port))))
+                for source, target in ((near, far), (far, near)):
+                    threading.Thread(target=pass_on, args=[source, target, source is near], daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=accept, daemon=True).start()
+        yield settings | {key: settings[key].replace(f":{port}", f":{server.getsockname()[1]}")}
+        for end in ends:
+            end.close()
 
 
 @contextmanager

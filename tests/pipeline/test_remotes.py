@@ -170,6 +170,27 @@ def test_a_killed_push_leaves_nothing_half_done_and_is_completed_by_the_next(pro
         assert clone.run("dvc", "status", "data.dvc").strip() == "Data and pipelines are up to date."
 
 
+@pytest.mark.parametrize("kind", [remotes.ssh, remotes.s3], ids=lambda kind: kind.__name__)
+def test_a_remote_that_dies_within_a_file_has_whole_files_only_and_the_next_push_adds_the_rest(
+    producer, tmp_path, kind
+):
+    with kind(tmp_path) as settings:
+        with remotes.dying(settings, 600_000) as dying:
+            producer.use_remote(**dying)
+            once = Clone(producer.path, {"AWS_MAX_ATTEMPTS": "1"})
+            assert "failed to push data to the cloud" in refused(once, "dvc", "push", "--jobs", "1", *STAGES)
+        if kind is remotes.s3:
+            there = {each.key: each.get()["Body"].read() for each in remotes.bucket(settings).objects.all()}
+        else:
+            there = {str(path): path.read_bytes() for path in objects(tmp_path / "store")}
+        for name, content in there.items():
+            digest = hashlib.md5(content, usedforsecurity=False).hexdigest()
+            assert digest == "".join(Path(name).parts[-2:]).removesuffix(".dir"), name
+        producer.use_remote(**settings)
+        producer.run("dvc", "push", "--quiet", *STAGES)
+        pulls_what_was_pushed(producer, tmp_path / "clone")
+
+
 def test_a_byte_flipped_on_the_remote_is_refused_and_nothing_is_trained_on_it(producer, tmp_path):
     store = tmp_path / "store"
     producer.use_remote(url=str(store))

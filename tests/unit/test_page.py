@@ -1,13 +1,17 @@
 """The parts of notebooks/page.py, without a browser; tests/browser has the rest."""
 
+import os
 from dataclasses import replace
+from datetime import UTC, datetime
+from multiprocessing.connection import Client
+from threading import Thread
 from types import SimpleNamespace
 
 from classifier.errors import InputError
 from classifier.network.checkpoint import Metadata
 from classifier.network.preprocessing import Preprocessing
 from classifier.results.predictions import NO_TEST, parse_predictions
-from notebooks import markup, page
+from notebooks import answering, markup, page
 from notebooks.results import Results, load_model
 
 import ipywidgets as widgets
@@ -15,6 +19,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from ipywidgets.widgets.widget import _instances
+from present import LARGEST_UPLOAD
 
 NASTY = "<script>alert(1)</script>"
 
@@ -106,3 +111,47 @@ def test_parts_that_are_replaced_are_let_go_of(results, monkeypatch):
     assert alive() > before
     page.close(parts)
     assert alive() == before
+
+
+@pytest.fixture
+def shared(monkeypatch, tmp_path):
+    """The process for all visitors, as a thread: it answers what FUNCTIONS has."""
+    address = tmp_path / "socket"
+    monkeypatch.setenv(answering.SOCKET, str(address))
+    functions = {"model": refuse, "before": lambda: pd.DataFrame({"prediction": ["cat"]})}
+    monkeypatch.setattr(answering, "FUNCTIONS", functions)
+    Thread(target=answering.serve, args=[str(address)], daemon=True).start()
+    while not address.exists():
+        pass
+
+
+def refuse(image):
+    raise {b"damaged": ValueError, b"": ValueError, b"other": InputError}[image](f"{image.decode()} is refused")
+
+
+def test_one_process_answers_for_all_visitors_with_values_and_with_the_errors_that_people_are_told(shared, results):
+    assert list(answering.before()["prediction"]) == ["cat"]
+    ask = answering.load_model(results)
+    for image, kind in {b"damaged": ValueError, b"other": InputError}.items():
+        with pytest.raises(kind, match=f"{image.decode()} is refused"):
+            ask(image)
+    with Client(os.environ[answering.SOCKET]) as visitor:
+        visitor.send_bytes(b"")  # and leaves
+    assert list(answering.before()["prediction"]) == ["cat"]
+
+
+def test_a_process_that_does_not_answer_is_told(monkeypatch, results, tmp_path):
+    monkeypatch.setenv(answering.SOCKET, str(tmp_path / "nothing"))
+    with pytest.raises(InputError, match="does not answer just now"):
+        answering.load_model(results)(b"image")
+
+
+def test_an_upload_whose_content_the_browser_has_held_back_is_told_with_the_limit(results, monkeypatch):
+    monkeypatch.setattr(page, "load_model", lambda results: None)
+    part = page.question(results)
+    (upload,) = find(part, widgets.FileUpload)
+    file = {"name": "large.tif", "type": "image/tiff", "size": 200_000_000, "content": memoryview(b"")}
+    upload.value = [file | {"last_modified": datetime.now(UTC)}]
+    said = find(part, widgets.HTML)[-1].value
+    assert "large.tif has 200 MB" in said
+    assert f"{LARGEST_UPLOAD // 10**6} MB" in said

@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import re
 import shutil
 import signal
 import subprocess
@@ -186,6 +187,38 @@ def test_bad_images_are_named_with_the_reason_and_the_good_ones_answered(trained
     assert "damaged" in said["data/test/dog/cut.png"]
     assert said["data/test/dog/empty.png"] == "the file is empty"
     assert "not an image" in said["data/test/dog/text.png"]
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, lambda path: path.symlink_to(path), lambda path: path.symlink_to("gone")])
+def test_what_is_no_file_is_named_at_once_and_the_others_answered(answers, capsys, make):
+    make(Path("data/test/dog/pipe.png"))
+    with pytest.raises(InputError, match=r"1 of 13 image\(s\) cannot be used"):
+        answers("data/test")
+    printed = capsys.readouterr()
+    assert len(json.loads(printed.out)) == 12
+    assert re.match(r"data/test/dog/pipe\.png: (is a pipe|cannot be read: Too many|No such file)", printed.err)
+
+
+def test_a_pipe_as_checkpoint_is_refused_at_once(ask):
+    os.mkfifo("pipe.safetensors")
+    with pytest.raises(InputError, match="is a pipe, and must be a file"):
+        ask("data/test", checkpoint="pipe.safetensors")
+
+
+@pytest.mark.parametrize("name", [b"caf\xe9.png", b"a\nb.png", b"a\tb.png", b"\x1b[2J.png", b"y" * 251 + b".png"])
+def test_an_image_of_any_name_is_answered_in_a_row_of_its_own(ask, answers, name):
+    path = Path(os.fsdecode(name))
+    paint("dog").save(path)
+    _, row = ask(path).splitlines()
+    assert row.isprintable()
+    assert row.split()[-2] == "dog"
+    assert answers(path)[0]["path"] == str(path)
+
+
+@pytest.mark.parametrize("name", ["x" * 300 + ".png", "a\0b.png", "data/test/cat/000.png/x.png"])
+def test_a_name_that_no_file_can_have_is_not_found(ask, name):
+    with pytest.raises(InputError, match=r"^not found: "):
+        ask(name)
 
 
 def test_nothing_but_bad_images_is_an_empty_list(ask, capsys):

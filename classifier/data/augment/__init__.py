@@ -10,10 +10,12 @@ from typing import Any
 
 from classifier.data.augment.operations import center_crop
 from classifier.data.augment.transforms import TRANSFORMS
-from classifier.errors import InputError, nearest
+from classifier.errors import InputError, key_shown, nearest, one_line, shown
 
 import torch
 from torch import Generator, Tensor
+
+LARGEST = 2048  # number among the arguments: twice the largest image
 
 Augment = Callable[[Tensor, Generator], Tensor]
 
@@ -53,21 +55,38 @@ def find_problems(
     sound = []
     for name, arguments in transforms.items():
         if name not in TRANSFORMS:
-            yield f"{where}.{name}: no such transform, {nearest(name, TRANSFORMS)}"
+            yield f"{where}.{key_shown(name)}: no such transform, {nearest(name, TRANSFORMS)}"
             continue
         known = list(inspect.signature(TRANSFORMS[name]).parameters)[2:]
         unknown = [argument for argument in arguments if argument not in known]
-        yield from (f"{where}.{name}.{argument}: no such argument, {nearest(argument, known)}" for argument in unknown)
-        sound += [] if unknown else [name]
+        yield from (
+            f"{where}.{name}.{key_shown(argument)}: no such argument, {nearest(argument, known)}"
+            for argument in unknown
+        )
+        if unfit := _unfit(arguments):
+            yield f"{where}.{name}: {unfit}"
+        elif not unknown:
+            sound.append(name)
     probe, resizing = torch.zeros(2, 3, image_size, image_size), None
     for name in filter(sound.__contains__, TRANSFORMS):
         before = probe.shape
         try:
             probe = TRANSFORMS[name](probe, Generator().manual_seed(0), **transforms[name])
-        except (TypeError, ValueError, IndexError, RuntimeError) as error:
-            yield f"{where}.{name}: {dict(transforms[name])} does not work: {' '.join(str(error).split())}"
+        except Exception as error:  # what comes out of values of any type, deep inside a transform
+            yield f"{where}.{name}: {shown(dict(transforms[name]))} does not work: {one_line(error)}"
             continue
         resizing = name if probe.shape != before else resizing
     if resizing and (size := probe.shape[-1]) != out_size:
         remedy = f"stay at {out_size}." if out_size == image_size else f"end at {out_size}: set its size to {out_size}."
         yield f"{where}.{resizing}: makes images of {size} pixels, but they must {remedy}"
+
+
+def _unfit(arguments: Mapping[str, Any]) -> str | None:
+    """Why no transform should try these values, which it might take for sizes without bound; None if it may."""
+    for value in arguments.values():
+        for item in value if isinstance(value, list) else [value]:
+            if isinstance(item, list | dict):
+                return f"takes numbers, words and lists of them, not {shown(value)}"
+            if isinstance(item, int | float) and not abs(item) <= LARGEST:  # NaN is not, either
+                return f"numbers must be between -{LARGEST} and {LARGEST}, not {shown(item)}"
+    return None

@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from classifier.data.names import require_distinct, require_sound
+
 import numpy as np
 
 
@@ -34,3 +36,7 @@ class Dataset:
     layout: str
     classes: list[str]
     splits: dict[str, Split]  # "train" always; "val" and "test" where the dataset has them
+
+    def __post_init__(self) -> None:
+        require_sound(self.classes, f"the classes of these {self.layout}")
+        require_distinct(self.classes, f"the classes of these {self.layout}")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from classifier.config import TIMM
 from classifier.errors import InputError
-from classifier.files import sha256
+from classifier.files import open_file, sha256
 from classifier.network.checkpoint import KEY, load_checkpoint
 from classifier.network.preprocessing import Preprocessing
 from classifier.network.pretrained import Pretrained
@@ -20,8 +20,11 @@ def fetch(model: str, setting: str, path: Path, digest: str) -> Pretrained:
     Raises:
         InputError: if it is missing, another file, or not for the network `model`.
     """
-    if not path.is_file():
-        raise InputError(f"train.pretrained: {path} not found: put the file with the SHA-256 {digest} there.")
+    try:
+        open_file(path).close()
+    except FileNotFoundError:
+        missing = f"train.pretrained: {path} not found: put the file with the SHA-256 {digest} there."
+        raise InputError(missing) from None
     if (found := sha256(path)) != digest:
         raise InputError(f"train.pretrained: {path} has the SHA-256 {found}, not {digest}: it is another file.")
     if KEY not in _metadata(path):
@@ -39,7 +42,7 @@ def _metadata(path: Path) -> dict[str, str]:
     try:
         with safetensors.safe_open(path, "pt") as file:
             return file.metadata() or {}
-    except safetensors.SafetensorError:
+    except (safetensors.SafetensorError, ValueError):
         return {}
 
 

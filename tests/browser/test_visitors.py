@@ -1,0 +1,111 @@
+"""How many visitors the page takes, and for how long; test_present.py has what is on it."""
+
+import asyncio
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from threading import Barrier
+
+import psutil
+import pytest
+from PIL import Image
+from tornado.websocket import websocket_connect
+
+from .serving import ask, kernels, leave, open_socket, run, serve, visit, wait_until
+from .test_present import encode, open_page, upload
+
+pytestmark = pytest.mark.slow
+
+
+def test_processes_of_visitors_who_left_or_never_came_end_within_a_minute(served):
+    port, _ = served
+    visitors = {name: visit(port) for name in ("never came", "left", "fell silent", "is here")}
+    open_socket(port, visitors["left"])[1].close()
+    silent = open_socket(port, visitors["fell silent"])[1]
+
+    def present() -> set[str]:
+        return {name for name, kernel in visitors.items() if ask(port, f"/api/kernels/{kernel}")[0] == 200}
+
+    async def watch() -> None:
+        url = f"ws://127.0.0.1:{port}/api/kernels/{visitors['is here']}/channels"
+        here = await websocket_connect(url, on_message_callback=lambda message: None)
+        start = time.monotonic()
+        while present() != {"is here"}:
+            assert time.monotonic() < start + 60, present()
+            if time.monotonic() < start + 10:
+                assert "never came" in present(), "on a slow network, a browser has not read the page's scripts yet"
+            await asyncio.sleep(1)
+        await asyncio.sleep(30)  # longer than anyone may be away
+        assert present() == {"is here"}
+        here.close()
+
+    run(watch())
+    silent.close()
+    wait_until(lambda: not present(), 60)
+
+
+def test_ten_visitors_at_once_wait_ten_seconds_at_most(served):
+    port, pid = served
+    together = Barrier(10)
+
+    def come(_) -> tuple[float, str]:
+        together.wait()
+        start = time.monotonic()
+        kernel = visit(port)
+        return time.monotonic() - start, kernel
+
+    with ThreadPoolExecutor(10) as threads:
+        waited, found = zip(*threads.map(come, range(10)), strict=True)
+    processes = [psutil.Process(pid), *psutil.Process(pid).children()]
+    sizes = [process.memory_info().rss / 1e6 for process in processes]
+    own = sum(process.memory_full_info().uss for process in processes) / 1e6  # without the code that all share
+    print(f"waited {sorted(round(seconds, 1) for seconds in waited)} s; {sorted(map(int, sizes))} MB, {own:.0f} in all")
+    assert len(set(found)) == 10, "each has a process"
+    assert len(kernels(pid)) == 10
+    assert max(waited) <= 10
+    assert sorted(sizes)[-2] < 250, "all but that of the model"
+    for kernel in found:
+        leave(port, kernel)
+
+
+def test_one_more_than_the_limit_is_told_so_until_somebody_leaves(visited, page):
+    with serve(visited, "--visitors", "1") as (url, _, pid):
+        port = int(url.split(":")[2].strip("/"))
+        first = visit(port, "/?theme=dark&template=lab")
+        for path in ("/", "/?theme=dark"):
+            status, text = ask(port, path)
+            assert status == 503
+            assert "All places are taken" in text
+        assert len(kernels(pid)) == 1
+        page.goto(url)
+        assert page.get_by_role("heading").inner_text() == "All places are taken"
+        leave(port, first)
+        page.get_by_role("link", name="Try again now").click()
+        page.wait_for_selector(".gallery img", timeout=60_000)
+        page.reload()  # whose own place is free by then
+        page.wait_for_selector(".gallery img", timeout=60_000)
+        assert len(kernels(pid)) == 1
+
+        # A page whose process has ended says so.
+        leave(port, page.evaluate("kernelId"))
+        page.get_by_role("button", name="Wake it up").click(timeout=30_000)
+        page.wait_for_selector(".gallery img", timeout=60_000)
+
+
+def test_if_the_process_with_the_model_dies_another_takes_its_place(served, page):
+    port, pid = served
+    open_page(page, f"http://127.0.0.1:{port}/")
+
+    def process() -> psutil.Process | None:
+        for child in psutil.Process(pid).children():
+            with suppress(psutil.ZombieProcess):
+                if "notebooks.answering" in child.cmdline():
+                    return child
+        return None
+
+    (old := process()).kill()
+    new = wait_until(lambda: (found := process()) and found.pid != old.pid and found, 30)
+    wait_until(Path(new.cmdline()[-1]).exists, 30)
+    picture = encode(Image.new("L", (16, 16)), "PNG")
+    assert "How it weighs the possibilities" in upload(page, "small.png", picture)
