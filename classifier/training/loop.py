@@ -81,8 +81,8 @@ class Trainer:
             self.network.set_progress(share)
             size = self.low_res_size if share < self.params.low_res_share else None
             mirror = None if mirrored is None else mirrored[mine]
-            figures = self.train_step(images, data.labels[mine], size, mirror, len(batch))
-            done.losses[step], done.accuracies[step] = figures
+            own_labels = data.labels[mine]
+            done.losses[step], done.accuracies[step] = self.train_step(images, own_labels, size, mirror, len(batch))
             progress.update(len(batch))
             if step + 1 < steps and parts.due():
                 self.require_finite(done.losses[: step + 1], epoch, steps)
@@ -136,11 +136,11 @@ class Trainer:
 
     def train_step(
         self, images: Tensor, labels: Tensor, size: int | None = None, mirror: Tensor | None = None, count: int = 0
-    ) -> Tensor:
+    ) -> tuple[Tensor, Tensor]:
         """One update, on images resized to `size` if given, of which those are mirrored that `mirror`, bool [N], names.
 
         The images are this process's part of a batch of `count`, or all of it. Returns the mean loss and the accuracy
-        of the batch, float [2], on the device; mixed images count by their own labels.
+        of the batch, on the device; mixed images count by their own labels.
         """
         count = count or len(images)
         x, targets = self.mix(self.see(images, size, mirror), labels, count)
@@ -163,7 +163,8 @@ class Trainer:
         if self.average:
             self.average.update(self.network)
         loss, answers = torch.stack(losses).sum().detach(), torch.cat(logits).detach().argmax(1)
-        return self.processes.sum(torch.stack([loss, (answers == labels).float().sum() / count]))
+        loss, accuracy = self.processes.sum(torch.stack([loss, (answers == labels).float().sum() / count]))
+        return loss, accuracy
 
     def see(self, images: Tensor, size: int | None, mirror: Tensor | None) -> Tensor:
         """What the network sees of stored images: augmented, and standardised."""
