@@ -12,6 +12,7 @@ from itertools import islice
 from typing import Any
 
 from classifier.config import PrepareParams, Sections, load_params
+from classifier.data.doubts import say_doubts
 from classifier.data.images import decode
 from classifier.data.layouts import Dataset, Sample, open_dataset
 from classifier.data.parallel import on_all_cores
@@ -45,6 +46,7 @@ def main() -> None:
         print(f"excluded {len(excluded)} image(s) that are also in a held-out split; {DATASET} lists them")
     if missing := lacking(entries, dataset.classes, sources):
         raise InputError(f"data/ has no images of these classes: {', '.join(missing)}.")
+    doubts = say_doubts(entries, dataset.classes)
     files, statistics = write_splits(dataset, entries, params, augment)
 
     by_split = {split: [e for e in entries if e.split == split] for split in (*SPLITS, EXCLUDED)}
@@ -58,7 +60,8 @@ def main() -> None:
         DATASET,
         {"layout": dataset.layout, "classes": dataset.classes, "image_size": params.image_size, "fit": params.fit}
         | statistics
-        | {"splits": splits, "excluded": excluded},
+        | {"splits": splits, "excluded": excluded}
+        | doubts,
     )
     print(", ".join(f"{split}: {splits[split]['count']} images" for split in SPLITS))
 

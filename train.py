@@ -35,16 +35,12 @@ from classifier.network.network import Network
 from classifier.network.preprocessing import Preprocessing
 from classifier.network.pretrained import Pretrained, read_weights, take_over
 from classifier.paths import CHECKPOINT, HISTORY, WEIGHTS
-from classifier.reproducibility import (
-    autocast_dtype,
-    describe_environment,
-    make_deterministic,
-    select_device,
-)
+from classifier.reproducibility import choose_algorithms, describe_environment, select_device, set_precision
 from classifier.tracking.tracker import Tracker, start_run
 from classifier.training import features
 from classifier.training.calibration import fit_temperature
 from classifier.training.checks import training_problems
+from classifier.training.compiler import make_compiler
 from classifier.training.criterion import Criterion, weigh_classes
 from classifier.training.distributed import join, require_images
 from classifier.training.loop import Trainer, diverged
@@ -65,9 +61,10 @@ def main() -> None:
     augment = build_augment(params.augment, description.image_size, "train.augment", params.image_size)
     class_weights = weigh_classes(params.class_weights, description.splits["train"]["per_class"])
     weights = read_weights(params.model, params.pretrained)
-    make_deterministic()
+    choose_algorithms(params.deterministic)
     processes, device = join(select_device(), params.batch_size)
-    dtype = autocast_dtype(params.precision, device)
+    dtype = set_precision(params.precision, device)
+    compiler = make_compiler(device, dtype, params.deterministic) if params.compile else None
     torch.manual_seed(params.seed)
     network = make_network(params, description, weights)
     low_res_size = round(params.low_res_scale * params.image_size)
@@ -96,6 +93,8 @@ def main() -> None:
             train_set = features.compute(network, train_set, dtype, params.flip != "none", processes)
             val_set = features.compute(network, val_set, dtype, False, processes)
             network, trainer_class = features.HeadAlone(network), features.HeadTrainer
+        elif compiler:
+            network.compile(compiler)
         trainer = trainer_class(network, params, augment, criterion, low_res_size, device, dtype, processes)
         if (total := params.epochs * trainer.steps(train_set)) < FEW_STEPS:
             print(f"note: only {total} steps in all: a smaller train.batch_size or more train.epochs would learn more")

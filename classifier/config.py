@@ -15,6 +15,8 @@ from classifier.paths import PARAMS
 from classifier.reading import read_yaml
 from classifier.schema import ClassWeights, Must, Transforms, validate
 
+Precision = Literal["auto", "fp32", "tf32", "bf16", "fp16"]
+
 TIMM = "timm/"  # before the names of timm's networks, in train.model
 # The networks whose weights a Python package ships; classifier/network/sources/package.py says which, in this order.
 PACKAGED = ("timm/tf_efficientnet_lite0", "timm/tf_efficientnet_lite1", "timm/tf_efficientnet_lite2")
@@ -77,14 +79,16 @@ class TrainParams:
     mixup: Annotated[float, ALPHA]
     cutmix: Annotated[float, ALPHA]
     ema: Annotated[float, SHARE]
-    precision: Literal["auto", "fp32", "bf16", "fp16"]
+    precision: Precision
+    compile: bool
+    deterministic: bool
     keep: Literal["best", "last"]
     calibrate: bool
 
 
 @dataclass(frozen=True)
 class EvaluateParams:
-    precision: Literal["auto", "fp32", "bf16", "fp16"]
+    precision: Precision
     tta: Literal["none", "flip", "flip+shift"]
 
 

@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Any
 
+from classifier.dialect import UniqueKeyLoader
 from classifier.errors import InputError, one_line
 from classifier.files import read_file
-from classifier.schema import UniqueKeyLoader
 
 import yaml
 

@@ -44,19 +44,20 @@ def select_device() -> "torch.device":
     return device
 
 
-def make_deterministic() -> None:
-    """Ask torch for the algorithms that give the same bits each time.
+def choose_algorithms(deterministic: bool) -> None:
+    """Ask torch for the algorithms that give the same bits each time, or for the fastest.
 
-    It warns where an operation has none, rather than stopping the run.
+    It warns where an operation has none of the former, rather than stopping the run.
     """
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when cuBLAS starts
+    if deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when cuBLAS starts
     import torch
 
-    # As use_deterministic_algorithms(True, warn_only=True), which for two seconds imports torch's compiler, too.
-    torch.set_deterministic_debug_mode("warn")
+    # As use_deterministic_algorithms(…, warn_only=True), which for two seconds imports torch's compiler, too.
+    torch.set_deterministic_debug_mode("warn" if deterministic else "default")
     # A debugging aid, paid for at every tensor. torch defines it where type checkers do not see it.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.benchmark = not deterministic  # which times several algorithms and takes the fastest
 
 
 def describe_environment(device: "torch.device", dtype: "torch.dtype", model: str) -> dict[str, Any]:
@@ -75,7 +76,7 @@ def describe_environment(device: "torch.device", dtype: "torch.dtype", model: st
         "device": device.type,
         "processor": processor,
         "threads": torch.get_num_threads(),
-        "precision": str(dtype).removeprefix("torch."),
+        "precision": "tf32" if torch.backends.cuda.matmul.allow_tf32 else str(dtype).removeprefix("torch."),
     }
 
 
@@ -96,15 +97,30 @@ def has_bf16(device: "torch.device") -> bool:
     return device.type == "cuda" and torch.cuda.get_device_capability(device)[0] >= 8
 
 
+def set_precision(precision: str, device: "torch.device") -> "torch.dtype":
+    """Compute in `precision` on `device` from now on; returns the dtype for torch.autocast.
+
+    "tf32" stores what fp32 does; a GPU may round the factors of matrix products and convolutions to 10 bits after the
+    point, which is several times faster. Where the hardware knows no TF32, as CPUs, it is fp32.
+    """
+    import torch
+
+    tf32 = precision == "tf32" and device.type == "cuda" and has_bf16(device)  # both came with capability 8
+    # Not by their successors fp32_precision: torch.compile still reads these, and fails where both were used.
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = tf32
+    return autocast_dtype(precision, device)
+
+
 def autocast_dtype(precision: str, device: "torch.device") -> "torch.dtype":
-    """The dtype to compute in: `precision`, or for "auto" the fastest that the hardware has.
+    """The dtype that `precision` computes in, or for "auto" the fastest that the hardware has.
 
     bf16 where the hardware has it, fp16 on older CUDA devices, else fp32.
     """
     import torch
 
     if precision != "auto":
-        return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+        dtypes = {"bf16": torch.bfloat16, "fp16": torch.float16}
+        return dtypes.get(precision, torch.float32)
     if has_bf16(device):
         return torch.bfloat16
     return torch.float16 if device.type == "cuda" else torch.float32

@@ -1,14 +1,13 @@
 """A section of a YAML file as the values of a dataclass, and all that is wrong with it."""
 
 import math
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from dataclasses import fields
 from functools import partial
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
+from classifier.dialect import NotText
 from classifier.errors import key_shown, nearest, shown
-
-import yaml
 
 Transforms = dict[str, dict[str, Any]]
 ClassWeights = dict[str, float] | Literal["balanced"]
@@ -135,11 +134,15 @@ def _class_weights(value: Any) -> ClassWeights:
         raise ValueError(f"must be {{}}, a mapping such as {{cat: 2.0}}, or balanced, not {shown(value)}")
     weights = {}
     for name, weight in value.items():
+        if isinstance(name, NotText):
+            raise ValueError(
+                f"{name or 'the empty name'} is no text to DVC: write '{name}', in quotes, if a class is called so"
+            )
         try:
-            weights[str(name)] = _number(weight)
+            weights[name] = _number(weight)
         except ValueError as error:
             raise ValueError(f"the weight of class {shown(name)} {error}") from None
-        if weights[str(name)] <= 0:
+        if weights[name] <= 0:
             raise ValueError(f"the weight of class {shown(name)} must be greater than 0, not {shown(weight)}")
     return weights
 
@@ -152,33 +155,3 @@ CONVERTERS: dict[Any, Callable[[Any], Any]] = {
     Transforms: _transforms,
     ClassWeights: _class_weights,
 }
-
-
-class UniqueKeyLoader(yaml.SafeLoader):
-    """SafeLoader that refuses a key written twice; YAML would keep the last one silently.
-
-    Only `true` and `false` are booleans to it, as to DVC: a class may be called `no` or `off`.
-    """
-
-    # PyYAML itself sets it on classes, as here; its stubs take it for an attribute of instances.
-    yaml_implicit_resolvers: ClassVar = {  # type: ignore[misc]
-        first: [(tag, pattern) for tag, pattern in resolvers if first in "tTfF" or tag != "tag:yaml.org,2002:bool"]
-        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-    }
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
-        seen = set()
-        for key_node, _ in node.value:
-            if key_node.tag == "tag:yaml.org,2002:merge":  # `<<: *anchor` may stand beside what it brings
-                continue
-            key = self.construct_object(key_node, deep=True)
-            if not isinstance(key, Hashable):
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"{shown(key)} cannot be a key", key_node.start_mark
-                )
-            if key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {shown(key)} stands twice", key_node.start_mark
-                )
-            seen.add(key)
-        return super().construct_mapping(node, deep)

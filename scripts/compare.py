@@ -1,6 +1,7 @@
 """Compare runs: what changed, by how much, and which changes are more than chance.
 
     python scripts/compare.py [REV …] [--json]
+    python scripts/compare.py REV REV --class NAME    # one paragraph: what NAME gained, and what the others paid
 
 REV is anything that Git or DVC knows: a tag, branch, commit or experiment, or `workspace`. Without
 one, HEAD, the experiments based on it and the workspace are compared. Runs that differ only in seeds
@@ -10,12 +11,24 @@ alone; two single runs are also compared by their predictions.csv, from DVC's ca
 
 import argparse
 import json
+from textwrap import fill
 from typing import Any
 
-from classifier.errors import InputError, run
+from classifier.errors import InputError, nearest, run
+from classifier.results.predictions import IMAGE, same_images
 from classifier.results.significance import difference, is_better, mean_interval, verdicts
+from classifier.results.worst import describe_trade
 from classifier.runs.report import compare_predictions, describe_predictions, note_missing_tests, to_table
-from classifier.runs.runs import WORKSPACE, Group, Run, group_runs, list_revisions, read_run, require_root
+from classifier.runs.runs import (
+    WORKSPACE,
+    Group,
+    Run,
+    group_runs,
+    list_revisions,
+    read_predictions,
+    read_run,
+    require_root,
+)
 
 import pandas as pd
 
@@ -37,12 +50,32 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("revs", nargs="*", metavar="REV", help="the first one's group is what others are compared with")
     parser.add_argument("--json", action="store_true", help="the same numbers as JSON")
+    parser.add_argument("--class", dest="name", help="say in a paragraph what became of this class and of the others")
     arguments = parser.parse_args()
     require_root()
+    if arguments.name:
+        print(fill(tell_trade(arguments.revs, arguments.name), 100))
+        return
     runs, notes = read_runs(arguments.revs)
     groups, duplicates = group_runs(runs)
     report = compare_groups(groups, notes + duplicates + note_missing_tests(runs))
     print(json.dumps(report, indent=2, ensure_ascii=False) if arguments.json else to_markdown(report))
+
+
+def tell_trade(revs: list[str], name: str) -> str:
+    """What became of a class between two runs, image by image, and what the other classes paid.
+
+    Raises:
+        InputError: if there are not two runs, or their predictions are missing, of other images or without the class.
+    """
+    if len(revs) != 2:
+        raise InputError(f"--class compares two runs, image by image: name two revisions, not {len(revs)}.")
+    (before, after), split = map(read_predictions, revs), read_run(revs[0]).split
+    if not same_images(before, after):
+        raise InputError(f"The predictions of {revs[0]} and {revs[1]} are for different {IMAGE[split]}s.")
+    if name not in set(before["label"]):
+        raise InputError(f"No {IMAGE[split]} is of class {name!r}, {nearest(name, sorted(set(before['label'])))}")
+    return describe_trade(before, after, name, split)
 
 
 def read_runs(revs: list[str]) -> tuple[list[Run], list[str]]:

@@ -31,7 +31,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="holds train/<class>/*, and optionally val/ and test/")
     parser.add_argument("out", type=Path, help="new folder for the shards")
     arguments = parser.parse_args()
-    if not (arguments.folder / "train").is_dir():
+    if not arguments.folder.is_dir():
         raise InputError(f"{arguments.folder}/train/ not found: it should hold a folder of images for each class.")
     if arguments.out.exists() and any(arguments.out.iterdir()):
         raise InputError(f"{arguments.out}/ already holds something: choose a new folder.")

@@ -36,6 +36,7 @@ keep_large_blocks()  # before torch allocates anything
 
 from classifier.config import EvaluateParams
 from classifier.data.images import decode, endings
+from classifier.data.layouts.leftout import is_service
 from classifier.data.limits import MAX_BYTES
 from classifier.errors import InputError, run
 from classifier.files import read_file
@@ -96,7 +97,7 @@ def find_images(given: list[Path]) -> list[Path]:
         found = [path]
         if path.is_dir():
             found = [p for p in path.rglob("*") if p.suffix.lower() in known and not p.is_dir()]
-            found = [p for p in found if not any(part.startswith(".") for part in p.relative_to(path).parts)]
+            found = [p for p in found if not any(map(is_service, p.relative_to(path).parts))]
         if not found:
             raise InputError(f"{path}/ holds no images: no file in it ends in .jpg, .png or another image ending.")
         paths += sorted(found)

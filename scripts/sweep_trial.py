@@ -9,10 +9,15 @@ workspace. The experiment is called after the run: `dvc exp apply sweep-RUN` tak
 
 import argparse
 import os
+import re
 import sys
 
 from classifier.config import STAGES
 from classifier.errors import InputError, run
+
+WEIGHT = "train.class_weights."  # before the name of a class
+# Names that DVC's grammar for --set-param takes as they are written; it refuses or splits the others.
+NAMEABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*|0|[1-9][0-9_]*")
 
 
 def main() -> None:
@@ -27,7 +32,7 @@ def experiment(settings: list[str], run_id: str | None) -> list[str]:
     """The arguments of `dvc` that run one trial.
 
     Raises:
-        InputError: for an argument that is not --SECTION.KEY=VALUE.
+        InputError: for an argument that is not --SECTION.KEY=VALUE, or names a class that DVC cannot name.
     """
     command = ["exp", "run", "--temp"]
     if run_id:
@@ -36,6 +41,11 @@ def experiment(settings: list[str], run_id: str | None) -> list[str]:
         name, equals, _ = setting.removeprefix("--").partition("=")
         if not (setting.startswith("--") and equals and name.partition(".")[0] in STAGES):
             raise InputError(f"{setting}: must be --SECTION.KEY=VALUE, with a section of params.yaml.")
+        if name.startswith(WEIGHT) and not NAMEABLE.fullmatch(name.removeprefix(WEIGHT)):
+            raise InputError(
+                f"{setting}: `dvc exp run --set-param` takes no class called {name.removeprefix(WEIGHT)!r}: "
+                "write its weight into params.yaml, with the name in quotes."
+            )
         command += ["--set-param", f"++{setting.removeprefix('--')}"]  # ++ also adds keys, such as class weights
     return command
 

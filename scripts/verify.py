@@ -72,7 +72,7 @@ def main() -> None:
                 if row.output == str(CHECKPOINT) and row.verdict in (DIFFERS, FOLLOWS):
                     intact = row.workspace == row.recorded
                     old = CHECKPOINT if intact else Path(repo.cache.local.oid_to_path(row.recorded))
-                    print(compare_environments(old, copy / CHECKPOINT))
+                    print(compare_environments(old, copy / CHECKPOINT, load_params("train").deterministic))
     except DvcException as error:
         raise InputError(f"DVC says: {error}") from None
     print(conclude(rows))
@@ -177,8 +177,8 @@ def print_table(rows: list[Row]) -> None:
     print()
 
 
-def compare_environments(recorded: Path, again: Path) -> str:
-    """What differs between the environments that two models say they were trained in."""
+def compare_environments(recorded: Path, again: Path, deterministic: bool = True) -> str:
+    """What differs between the environments that two models say they were trained in, or why nothing need to."""
     from classifier.network.checkpoint import read_environment
 
     old, new = read_environment(recorded), read_environment(again)
@@ -186,7 +186,8 @@ def compare_environments(recorded: Path, again: Path) -> str:
         return f"What environment the recorded {CHECKPOINT} was made in is not known."
     changes = [f"{key} {old.get(key)}, now {new.get(key)}" for key in old | new if old.get(key) != new.get(key)]
     if not changes:
-        return f"The recorded {CHECKPOINT} was made in the same environment."
+        why = "" if deterministic else "; train.deterministic: false lets a GPU give other bits each time"
+        return f"The recorded {CHECKPOINT} was made in the same environment{why}."
     return f"The recorded {CHECKPOINT} was made in another environment: {'; '.join(changes)}."
 
 

@@ -6,10 +6,13 @@ frame of an animation counts. 32-bit and floating-point images have no agreed ra
 """
 
 import io
+import re
 import warnings
 from collections.abc import Callable
 
+from classifier.data.jpeg import require_whole
 from classifier.data.limits import MAX_PIXELS, MEMORY, memory_needed, require_small_icon
+from classifier.data.transparency import load
 from classifier.errors import one_line
 
 import numpy as np
@@ -17,6 +20,16 @@ from PIL import Image, ImageOps
 
 # Not all that Pillow opens: some plugins start other programs or read documents.
 FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "TGA", "ICO")
+# Pictures that are none of these, by how they begin, whatever their names.
+UNREAD = {
+    "a HEIC": re.compile(rb"....ftyp.{0,60}?(heic|heix|heim|heis|hevc|hevx)", re.DOTALL),
+    "a JPEG XL": re.compile(rb"\xff\x0a|\0\0\0\x0cJXL \r\n\x87\n", re.DOTALL),
+    "a Photoshop": re.compile(rb"8BPS\0"),
+    "an SVG": re.compile(rb"\s*(<\?xml[^>]*>\s*)?(<!--.*?-->\s*|<!DOCTYPE svg[^>]*>\s*)*<svg[\s>]", re.DOTALL),
+    "a PDF": re.compile(rb"%PDF-"),
+    "an OpenEXR": re.compile(rb"v/1\x01"),
+    "a raw camera": re.compile(rb"FUJIFILMCCD-RAW|II(RO|RS|U\0)|....ftypcrx ", re.DOTALL),
+}
 # Pillow asks for it wherever a file says how large something in it is, before it takes memory: the image, a tile, a
 # picture in an icon, a frame. It refuses twice as much, and only warns of more than this.
 Image.MAX_IMAGE_PIXELS = MAX_PIXELS // 2
@@ -57,7 +70,7 @@ def decode(image: bytes | np.ndarray, size: int, fit: str = "crop", interpolatio
         return _fit(Image.fromarray(image), size, fit, interpolation)
     picture = open_header(image)
     with MEMORY.reserve(memory_needed(picture, image)):
-        loaded = _load(picture)
+        loaded = _load(picture, image)
         del picture  # what is reserved is also freed before others get it
         pixels = _fit(loaded, size, fit, interpolation)
         del loaded
@@ -115,10 +128,12 @@ def open_header(data: bytes) -> Image.Image:
     try:
         picture = Image.open(io.BytesIO(data), formats=FORMATS)
     except Image.UnidentifiedImageError:
+        _refuse_unread(data)
         raise ValueError("not an image, or of an unknown format") from None
     except Image.DecompressionBombError:
         raise ValueError(f"{_claimed(data)} is more than {MAX_PIXELS:,} pixels") from None
     except Exception as error:  # Pillow's decoders raise nearly anything on damaged files
+        _refuse_unread(data)
         raise ValueError(f"damaged: {one_line(error)}") from None
     if picture.width * picture.height > MAX_PIXELS:
         raise ValueError(f"{picture.width} × {picture.height} is more than {MAX_PIXELS:,} pixels")
@@ -138,11 +153,13 @@ def _claimed(data: bytes) -> str:
     return "its size"
 
 
-def _load(picture: Image.Image) -> Image.Image:
+def _load(picture: Image.Image, data: bytes) -> Image.Image:
     """Decode a picture whose header was read: upright, and RGB."""
     try:
-        picture.load()
-        ImageOps.exif_transpose(picture, in_place=True)
+        load(picture, data)
+        _turn_upright(picture)
+        if picture.format in ("JPEG", "MPO"):
+            require_whole(data)
     except Exception as error:
         raise ValueError(f"damaged: {one_line(error)}") from None
     return _in_strips(picture, _to_rgb)
@@ -159,6 +176,22 @@ def _in_strips(picture: Image.Image, convert: Callable[[Image.Image], Image.Imag
     return whole
 
 
+def _refuse_unread(data: bytes) -> None:
+    """Name the format of a picture that is of none of FORMATS, if it is known."""
+    if kind := next((name for name, magic in UNREAD.items() if magic.match(data)), None):
+        raise ValueError(f"{kind} picture, a format that is not read: convert it to JPEG or PNG") from None
+
+
+def _turn_upright(picture: Image.Image) -> None:
+    """Turn a picture as its EXIF data want it; it stays as it is stored where these are damaged or make no sense."""
+    try:
+        ImageOps.exif_transpose(picture, in_place=True)
+    except MemoryError:
+        raise
+    except Exception:  # whatever is wrong with them, the pixels are fine
+        return
+
+
 def _to_rgb(picture: Image.Image) -> Image.Image:
     if picture.mode == "RGB":
         return picture
@@ -168,6 +201,7 @@ def _to_rgb(picture: Image.Image) -> Image.Image:
         eight_bits = np.asarray(picture).astype(np.uint32) * 255 // 65535
         return Image.fromarray(eight_bits.astype(np.uint8)).convert("RGB")
     if picture.has_transparency_data:
+        picture = picture.convert("LA") if picture.mode == "La" else picture  # which Pillow converts to nothing else
         white = Image.new("RGBA", picture.size, "white")
         return Image.alpha_composite(white, picture.convert("RGBA")).convert("RGB")
     return picture.convert("RGB")

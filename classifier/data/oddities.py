@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from classifier.data.doubts import RECURRING
 from classifier.data.survey import Survey
 
 import numpy as np
 
-RECURRING = 5  # times that one picture is there, from which on it may be a placeholder
 FEW = 20  # images of a class to train on, below which little can be learnt of it
 TINY_SHARE = 4  # an image is tiny if its shorter side is less than the median's part by this number
 
@@ -49,7 +49,7 @@ def _classes(survey: Survey) -> Iterator[Oddity]:
 def _copies(survey: Survey) -> Iterator[Oddity]:
     """Each picture that is there more than once, under all that is true of it; placeholders under that alone."""
     found: dict[str, list[str]] = {kind: [] for kind in _COPIES}
-    for members in _groups(survey.group):
+    for members in groups(survey.group):
         same = len(set(survey.digests[members])) == 1
         if len(members) >= RECURRING:
             found["recurring"].append(_example(survey, members, same))
@@ -89,7 +89,7 @@ _COPIES = {
 }
 
 
-def _groups(group: np.ndarray) -> list[np.ndarray]:
+def groups(group: np.ndarray) -> list[np.ndarray]:
     """The indices of the images of each group of two or more."""
     order = np.argsort(group, kind="stable")
     starts = np.flatnonzero(np.diff(group[order], prepend=-1))

@@ -10,14 +10,16 @@ import torch
 from torch import Tensor, nn
 
 Sample = Callable[[int], Tensor]
+Wrapper = Callable[[nn.Module], nn.Module]
 
 
 class Network:
     """A classification network, of whatever family: its layers, its head and its preprocessing.
 
     `module` holds the layers: its parameters are trained, and its `state_dict` is what is saved. Calls may go through
-    a wrapper around it (`wrap`), such as DistributedDataParallel or what torch.compile makes. A wrapper hides the
-    attributes of a module and prefixes its names, so nothing but calls and the mode ever goes through it.
+    a wrapper around it (`wrap`), such as DistributedDataParallel, and through what a compiler makes of both
+    (`compile`). These hide the attributes of a module and prefix its names, so nothing but calls and the mode ever
+    goes through them.
 
     Args:
         module: from standardised images, float [N, 3, crop, crop], to logits, float [N, num_classes].
@@ -34,7 +36,8 @@ class Network:
         self.frozen = False
         self._body = [p for p in self.body if p.requires_grad]
         self._still: list[nn.Module] = []
-        self.wrap(lambda module: module)
+        self._compiler: Wrapper = _as_it_is
+        self.wrap(_as_it_is)
 
     def __call__(self, x: Tensor) -> Tensor:
         """Logits [N, num_classes] of standardised images."""
@@ -45,15 +48,22 @@ class Network:
         """The module that calls go to."""
         return self.module
 
-    def wrap(self, wrapper: Callable[[nn.Module], nn.Module]) -> None:
+    def wrap(self, wrapper: Wrapper) -> None:
         """Call the module through what `wrapper` makes of it."""
-        self._wrapper, self._called = wrapper, wrapper(self.entrance)
+        self._wrapper, self._called = wrapper, self._compiler(wrapper(self.entrance))
+
+    def compile(self, compiler: Wrapper) -> None:
+        """Call the module, whatever it is wrapped in now or later, through what `compiler` makes of it."""
+        self._compiler = compiler
+        self.wrap(self._wrapper)
 
     def copy(self) -> "Network":
-        """A network with the same weights as its own, and no wrapper."""
+        """A network with the same weights as its own, compiled as this one, and no wrapper."""
         bare = copy.copy(self)
-        bare.wrap(lambda module: module)
-        return copy.deepcopy(bare)
+        bare._called = bare.entrance
+        double = copy.deepcopy(bare)
+        double.wrap(_as_it_is)
+        return double
 
     def set_trainable(self, parameters: Iterable[Tensor | None], trainable: bool) -> None:
         """Let `parameters` learn, or keep them as they are. None, as of a layer without biases, is passed over."""
@@ -116,6 +126,10 @@ class Network:
 
     def set_progress(self, progress: float) -> None:
         """Hear of the share of training that is over, in [0, 1), before each step; most networks change nothing."""
+
+
+def _as_it_is(module: nn.Module) -> nn.Module:
+    return module
 
 
 class Normalize(nn.Module):

@@ -1,13 +1,13 @@
 """A checkpoint as a function from images to probabilities."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from classifier.data.rows import Rows
 from classifier.errors import InputError
 from classifier.network.checkpoint import load_checkpoint
 from classifier.network.inference import batch_size, predict_logits
-from classifier.reproducibility import autocast_dtype, describe_environment, make_deterministic, select_device
+from classifier.reproducibility import choose_algorithms, describe_environment, select_device, set_precision
 
 import numpy as np
 import torch
@@ -28,9 +28,9 @@ class Predictor:
     def __init__(self, path: str | Path, tta: str = "none", precision: str = "auto"):
         network, self.metadata = load_checkpoint(path)
         self.path = path
-        make_deterministic()
+        choose_algorithms(deterministic=True)
         self.device, self.tta = select_device(), tta
-        self.dtype = autocast_dtype(precision, self.device)
+        self.dtype = set_precision(precision, self.device)
         self.network = network.to(self.device)
 
     @property
@@ -40,9 +40,13 @@ class Predictor:
 
     def __call__(self, images: np.ndarray | Rows) -> np.ndarray:
         """Probabilities, float64 [N, num_classes], of stored images, uint8 [N, 3, size, size], a batch at a time."""
+        return self.answer(self.batches(images))
+
+    def batches(self, images: np.ndarray | Rows) -> Iterator[Tensor]:
+        """Stored images, uint8 [N, 3, size, size], on the device, as many at once as fit."""
         size = batch_size(self.network)
-        starts = range(0, len(images), size)
-        return self.answer(torch.from_numpy(np.array(images[i : i + size])).to(self.device) for i in starts)
+        for start in range(0, len(images), size):
+            yield torch.from_numpy(np.array(images[start : start + size])).to(self.device)
 
     def answer(self, batches: Iterable[Tensor]) -> np.ndarray:
         """The same for batches of images on the device.

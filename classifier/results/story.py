@@ -14,6 +14,7 @@ from classifier.results.predictions import (
     mistakes,
     same_images,
 )
+from classifier.results.worst import find_worst
 
 import pandas as pd
 
@@ -54,13 +55,18 @@ def how_often_right(answers: pd.DataFrame, split: str) -> str:
 
 
 def best_and_worst_class(answers: pd.DataFrame) -> str:
-    """It knows “automobile” best (96 of 100 recognised) and “cat” least (80 of 100)."""
-    recall = count_right(answers)["recall"]
-    best, worst = recall.idxmax(), recall.idxmin()
-    if recall[best] == recall[worst]:
+    """It knows “automobile” best (96 of 100 recognised) and “cat” least (80 of 100).
+
+    Where the images are too few to tell which class is known least, that is said.
+    """
+    counted = count_right(answers)
+    recall, found = counted["recall"], find_worst(counted["recall"].to_dict(), counted["images"].to_dict())
+    if not found:
         return "It recognises every class equally well."
+    best, worst = recall.idxmax(), found.name
     shares = {name: _of(is_right(answers[answers["label"] == name])) for name in (best, worst)}
-    return f"It knows “{best}” best ({shares[best]} recognised) and “{worst}” least ({shares[worst]})."
+    doubt = "" if found.clear else ", though with other images it may be another class"
+    return f"It knows “{best}” best ({shares[best]} recognised) and “{worst}” least ({shares[worst]}){doubt}."
 
 
 def most_frequent_mistake(answers: pd.DataFrame) -> str:

@@ -16,9 +16,9 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from classifier.errors import InputError
 from classifier.paths import PARAMS
-
-import yaml
+from classifier.reading import read_yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 # Seconds that finish() waits for the run; then again, while a spare process starts; then for the spare's offline run.
@@ -89,12 +89,12 @@ def start_run(stage: str, environment: dict[str, Any]) -> Tracker:
         print("W&B: not installed, so this run is not tracked")
         return Tracker()
     try:
-        params = yaml.safe_load(PARAMS.read_text(encoding="utf-8"))
+        params = read_yaml(PARAMS)
         tracker = Tracker(process := _spawn())
         if process.stdin:
             os.set_blocking(process.stdin.fileno(), False)
         tracker._send(stage=stage, params=params, environment=environment)
-    except OSError as error:
+    except (OSError, InputError) as error:
         print(closing_line({"because": str(error)}))
         return Tracker()
     return tracker

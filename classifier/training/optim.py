@@ -56,9 +56,11 @@ def build_optimizers(network: Network, params: TrainParams) -> list[torch.optim.
 
     Weight decay acts on matrices and filters, not on biases, norms and tables. Muon moves the filters and
     matrices but the head; AdamW moves the head and the rest at `aux_lr`, as Muon's author advises. The other
-    optimizers move each parameter at the learning rate times what `lr_scales` says.
+    optimizers move each parameter at the learning rate times what `lr_scales` says. On a GPU, torch's own update all
+    parameters in one kernel.
     """
     filters = find_matrices(network.module)
+    fused = next(network.head.parameters()).is_cuda or None  # None: as torch does by itself
     trainable = [p for p in network.module.parameters() if p.requires_grad]
     matrices = [p for p in trainable if p in filters]
     vectors = [p for p in trainable if p not in filters]
@@ -68,14 +70,15 @@ def build_optimizers(network: Network, params: TrainParams) -> list[torch.optim.
         rest = _decay_groups(head, vectors, params.weight_decay)
         return [
             Muon(body, lr=params.lr, momentum=params.momentum),
-            torch.optim.AdamW(rest, lr=params.aux_lr, betas=(0.9, 0.95)),
+            torch.optim.AdamW(rest, lr=params.aux_lr, betas=(0.9, 0.95), fused=fused),
         ]
     groups = _decay_groups(matrices, vectors, params.weight_decay)
     if params.backbone_lr_scale != 1 or params.layer_decay != 1:
         groups = _slow_down(groups, lr_scales(network, params.backbone_lr_scale, params.layer_decay), params.lr)
     if params.optimizer == "adamw":
-        return [torch.optim.AdamW(groups, lr=params.lr)]
-    return [torch.optim.SGD(groups, lr=params.lr, momentum=params.momentum, nesterov=params.momentum > 0)]
+        return [torch.optim.AdamW(groups, lr=params.lr, fused=fused)]
+    nesterov = params.momentum > 0
+    return [torch.optim.SGD(groups, lr=params.lr, momentum=params.momentum, nesterov=nesterov, fused=fused)]
 
 
 def find_matrices(module: nn.Module) -> set[Tensor]:

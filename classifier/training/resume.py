@@ -159,4 +159,6 @@ def restore(state: State, modules: dict[str, nn.Module], optimizers: list) -> No
         parameter = [p for group in optimizer.param_groups for p in group["params"]][int(index)]
         if tensor.shape == parameter.shape:  # in the parameter's memory format, on which the bits depend
             tensor = torch.empty_like(parameter, dtype=tensor.dtype).copy_(tensor)
+        elif optimizer.defaults.get("fused"):  # the number of updates lies beside the parameter then
+            tensor = tensor.to(parameter.device)
         optimizer.state[parameter][key] = tensor

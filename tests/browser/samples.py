@@ -39,6 +39,12 @@ def with_holes(format: str) -> bytes:
     return encode(picture, format, transparency=picture.getpixel((0, 0)))
 
 
+def with_a_transparent_colour(mode: str) -> bytes:
+    """Of an image without an alpha channel, the colour of the ink is transparent."""
+    picture = digit().convert(mode)
+    return encode(picture, transparency=(235, 235, 235) if mode == "RGB" else 235)
+
+
 def animated() -> bytes:
     return encode(digit().quantize(64), "GIF", save_all=True, append_images=[Image.new("RGB", (240, 320), "white")])
 
@@ -61,6 +67,8 @@ LOSSLESS = {
     "animated GIF": animated,
     "GIF with transparent parts": lambda: with_holes("GIF"),
     "palette with a transparent colour": lambda: with_holes("PNG"),
+    "RGB with a transparent colour": lambda: with_a_transparent_colour("RGB"),
+    "grayscale with a transparent level": lambda: with_a_transparent_colour("L"),
 }
 ROUNDED = {
     "JPEG": lambda: encode(digit(), "JPEG", quality=90),
@@ -69,5 +77,8 @@ ROUNDED = {
     "transparent": transparent,
     "transparent grayscale": lambda: transparent("L"),
     "transparent WebP": lambda: transparent("RGBA", "WEBP", lossless=True),
+    "16-bit with a transparent level": lambda: encode(
+        Image.fromarray(np.asarray(digit().convert("L")).astype(np.uint16) * 257), transparency=235 * 257
+    ),
     "16-bit": lambda: encode(Image.fromarray(np.asarray(digit().convert("L")).astype(np.uint16) * 257)),
 }

@@ -70,7 +70,7 @@ def test_too_large_uploads_are_refused_before_they_are_read(served, page, tmp_pa
     connection.settimeout(30)
     while connection.recv(2**16):
         pass  # until the server hangs up
-    status, _ = ask(port, f"/voila/api/shutdown/{kernel}", "POST", Content_Length="200000000")
+    status, _ = ask(port, f"/voila/api/shutdown/{kernel}", "POST", Content_Length="100000")
     assert status in (400, 413)
     leave(port, kernel)
 

@@ -145,6 +145,28 @@ def test_explore_reads_the_parameters_of_photographs(tmp_path, small_dataset):
     assert found["by_heart"] == 1
 
 
+def test_mistakes_shows_what_the_inspection_found(own):
+    found, printed = execute(
+        own,
+        "mistakes",
+        {
+            "mistakes": "mistakes['path'].tolist()",
+            "heat": "list(heat.shape)",
+            "method": "method",
+            "likely": "len(likely)",
+            "slices": "slices['share'].sum()",
+        },
+        {"ROWS = 8": "ROWS = 2"},
+    )
+    table = pd.read_csv(own.path / "inspection" / "mistakes.csv")
+    assert found["mistakes"] == table["path"].tolist()
+    assert found["heat"] == [2, 16, 16]
+    assert found["method"] == "Grad-CAM"
+    assert f"{found['likely']} labels are likely wrong" in printed
+    assert found["slices"] == pytest.approx(pd.read_csv(own.path / "inspection" / "slices.csv")["share"].sum())
+    assert own.would_run() == [], "an inspection changes nothing"
+
+
 @pytest.fixture(scope="module")
 def compared(versions, tmp_path_factory) -> Clone:
     return copy_clone(versions, tmp_path_factory.mktemp("compared"))

@@ -21,8 +21,8 @@ EDITS = {
     "a number written otherwise": ("params.yaml", "lr: 0.24", "lr: 0.240", []),
     "the order of parameters": (
         "params.yaml",
-        "  precision: auto\n  keep: best",
-        "  keep: best\n  precision: auto",
+        "  keep: best\n  calibrate: true",
+        "  calibrate: true\n  keep: best",
         [],
     ),
     "a description in dvc.yaml": ("dvc.yaml", "desc: Train a network", "desc: Training", []),

@@ -342,3 +342,35 @@ def test_names_with_a_bar_do_not_break_the_table():
     report = compare_runs(make_run("a"), make_run("b", class_weights={"a|b": 2.0}))
     line = next(line for line in compare.to_markdown(report).splitlines() if line.startswith("| B "))
     assert r"train.class_weights.a\|b=2.0" in line
+
+
+# One class
+
+
+@pytest.fixture
+def answered(monkeypatch):
+    """Two runs, `old` and `new`, of which the new one recognises all of ten cats instead of none."""
+    labels = ["cat"] * 10 + ["dog"] * 10
+    table = pd.DataFrame({"path": [f"{i}.png" for i in range(20)], "label": labels, "prediction": "dog"})
+    tables = {"old": table, "new": table.assign(prediction=labels), "other": table.assign(path="x.png")}
+    monkeypatch.setattr(compare, "read_predictions", tables.__getitem__)
+    monkeypatch.setattr(compare, "read_run", lambda rev: make_run(rev))
+
+
+def test_what_became_of_a_class_is_told_from_the_images_of_both_runs(answered):
+    said = compare.tell_trade(["old", "new"], "cat")
+    assert said.startswith("Of 10 test images of cat, 10 are recognised instead of 0 ")
+    assert "Of the 10 of other classes, 10 are recognised instead of 10 " in said
+
+
+@pytest.mark.parametrize(
+    ("revs", "name", "message"),
+    [
+        (["old"], "cat", "name two revisions, not 1"),
+        (["old", "new"], "cta", "is of class 'cta', did you mean 'cat'"),
+        (["old", "other"], "cat", "for different test images"),
+    ],
+)
+def test_a_class_is_compared_between_two_runs_on_the_same_images_that_have_it(answered, revs, name, message):
+    with pytest.raises(InputError, match=message):
+        compare.tell_trade(revs, name)

@@ -21,6 +21,8 @@ from torchvision import datasets
 
 DIGITS = "065da538691dfbb08330f57029123cf3a7f043c2f4db77b6d8512f0a07588fa0"
 
+NOISY_DIGITS = "1dff78153753574a5560774a3c1b4a076373eef0241a69d7649b038f7005eaa9"
+
 
 def md5(data: bytes) -> str:
     return hashlib.md5(data, usedforsecurity=False).hexdigest()
@@ -113,7 +115,17 @@ def test_digits_are_image_folders_with_all_three_splits(run):
     assert {name: split.count for name, split in dataset.splits.items()} == {"train": 1079, "val": 359, "test": 359}
 
 
-@pytest.mark.parametrize("dataset", ["digits", "cifar10"])
+def test_noisy_digits_are_the_same_bytes_on_every_machine_and_few_of_them_are_eights_to_learn_from(run):
+    run("noisy-digits")
+    assert digest(Path("data")) == NOISY_DIGITS
+    counts = {split: len(list(Path("data", split, "eight").iterdir())) for split in ("train", "val", "test")}
+    assert counts["train"] == get_data.EIGHTS
+    assert counts["val"] >= 50
+    assert counts["test"] >= 50
+    assert min(len(list(folder.iterdir())) for folder in Path("data/train").iterdir() if folder.name != "eight") >= 50
+
+
+@pytest.mark.parametrize("dataset", ["digits", "noisy-digits", "cifar10"])
 def test_a_folder_that_holds_something_is_not_written_to(run, dataset):
     Path("data").mkdir()
     Path("data/mine.png").write_bytes(b"mine")

@@ -1,6 +1,7 @@
 """Decoding: unusual images are converted as documented, the rest refused by name."""
 
 import io
+import re
 import struct
 import tracemalloc
 import zlib
@@ -175,3 +176,168 @@ def test_an_image_that_claims_too_many_pixels_is_refused_before_it_takes_memory(
     finally:
         tracemalloc.stop()
     assert str(width) in str(error.value).replace(",", ""), "the message says how large the image is"
+
+
+# Transparency that is one colour of a PNG, compared as it is stored; damage; metadata
+
+
+def declared(depth: int, colour: int, row: bytes, transparent: tuple[int, ...]) -> bytes:
+    """A PNG of 8 × 8 pixels, each row as given, with the chunk tRNS."""
+    header = chunk(b"IHDR", struct.pack(">IIBBBBB", 8, 8, depth, colour, 0, 0, 0))
+    chunks = chunk(b"tRNS", struct.pack(f">{len(transparent)}H", *transparent))
+    return (
+        b"\x89PNG\r\n\x1a\n" + header + chunks + chunk(b"IDAT", zlib.compress((b"\0" + row) * 8)) + chunk(b"IEND", b"")
+    )
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (declared(8, 2, bytes([1, 2, 3, 1, 2, 4] * 4), (1, 2, 3)), [(255, 255, 255), (1, 2, 4)] * 4),
+        (declared(16, 2, struct.pack(">6H", 1, 2, 3, 1, 2, 4) * 4, (1, 2, 3)), [(255, 255, 255), (0, 0, 0)] * 4),
+        (declared(16, 0, struct.pack(">8H", 0, 257, 258, 259, 514, 3, 4, 65535), (257,)), [0, 255, 1, 1, 2, 0, 0, 255]),
+        (declared(8, 0, bytes(range(8)), (3,)), [0, 1, 2, 255, 4, 5, 6, 7]),
+        (declared(4, 0, bytes([0x0F, 0x12, 0x34, 0xFF]), (15,)), [0, 255, 17, 34, 51, 68, 255, 255]),
+        (declared(4, 0, bytes([0x0F, 0x12, 0x34, 0x56]), (1,)), [0, 255, 255, 34, 51, 68, 85, 102]),
+        (declared(2, 0, bytes([0b00011011, 0]), (1,)), [0, 255, 170, 255, 0, 0, 0, 0]),
+        (declared(1, 0, bytes([0b00001111]), (0,)), [255] * 8),
+        (declared(1, 0, bytes([0b00001111]), (1,)), [0] * 4 + [255] * 4),
+    ],
+    ids=["RGB", "16-bit RGB", "16-bit gray", "gray", "4-bit, white", "4-bit", "2-bit", "black", "white"],
+)
+def test_the_colour_that_a_png_declares_transparent_is_white(data, expected):
+    expected = np.array([(level,) * 3 if isinstance(level, int) else level for level in expected])
+    assert np.array_equal(decode(data, 8)[:, 3].T, expected)
+
+
+@pytest.mark.parametrize(
+    ("mode", "format"),
+    [
+        *(("RGBA", format) for format in ("PNG", "WEBP", "AVIF", "TIFF", "ICO", "TGA", "JPEG2000")),
+        *(("LA", format) for format in ("PNG", "WEBP", "TIFF", "TGA", "JPEG2000")),
+    ],
+)
+def test_an_alpha_channel_is_laid_over_white_in_every_format(mode, format):
+    colour, expected = ((200, 0, 0, 128), (227, 127, 127)) if mode == "RGBA" else ((20, 128), (137, 137, 137))
+    options = {"WEBP": {"lossless": True}, "AVIF": {"quality": 100}, "ICO": {"sizes": [(16, 16)]}}.get(format, {})
+    data = encode(Image.new(mode, (16, 16), colour), format, **options)
+    assert abs(decode(data, 16)[:, 4, 4].astype(int) - expected).max() <= 2
+
+
+def tiff(samples: int, photometric: int, extra: int, pixel: bytes, bits: int = 8) -> bytes:
+    """A TIFF of 8 × 8 equal pixels, the last sample of which is alpha: 1 associated (premultiplied), 2 not."""
+    pixels, sizes = pixel * 64, struct.pack(f"<{samples}H", *[bits] * samples)
+    place = 8 + 2 + 10 * 12 + 4
+    tags = [(256, 3, 1, 8), (257, 3, 1, 8), (259, 3, 1, 1), (262, 3, 1, photometric), (273, 4, 1, place + len(sizes))]
+    tags += [(258, 3, samples, place if samples > 2 else int.from_bytes(sizes, "little")), (277, 3, 1, samples)]
+    tags += [(278, 3, 1, 8), (279, 4, 1, len(pixels)), (338, 3, 1, extra)]
+    entries = b"".join(struct.pack("<HHII", *tag) for tag in sorted(tags))
+    return b"II*\0" + struct.pack("<IH", 8, 10) + entries + bytes(4) + sizes + pixels
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (tiff(4, 2, 2, bytes([200, 0, 0, 128])), (227, 127, 127)),
+        (tiff(4, 2, 1, bytes([100, 0, 0, 128])), (227, 127, 127)),
+        (tiff(4, 2, 0, bytes([200, 0, 0, 128])), (200, 0, 0)),
+        (tiff(2, 1, 2, bytes([20, 128])), (137, 137, 137)),
+        (tiff(2, 1, 1, bytes([10, 128])), (137, 137, 137)),
+        (tiff(4, 2, 2, struct.pack("<4H", 51400, 0, 0, 32896), 16), (227, 127, 127)),
+        (tiff(4, 2, 1, struct.pack("<4H", 25700, 0, 0, 32896), 16), (227, 127, 127)),
+    ],
+    ids=["RGB", "RGB premultiplied", "no alpha", "gray", "gray premultiplied", "16-bit", "16-bit premultiplied"],
+)
+def test_the_alpha_of_a_tiff_is_laid_over_white(data, expected):
+    assert abs(decode(data, 8)[:, 4, 4].astype(int) - expected).max() <= 2
+
+
+JPEGS = {
+    "baseline": {},
+    "progressive": {"progressive": True},
+    "restarts by rows": {"restart_marker_rows": 1},
+    "restarts by blocks": {"restart_marker_blocks": 3},
+    "4:4:4": {"subsampling": 0},
+    "EXIF": {"exif": b"Exif\0\0II*\0\x08\0\0\0\0\0"},
+}
+
+
+def jpeg(kind: str, mode: str = "RGB") -> bytes:
+    return encode(Image.fromarray(noise(120, 90)).resize((240, 180)).convert(mode), "JPEG", **JPEGS[kind])
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF")
+@pytest.mark.parametrize("kind", JPEGS)
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+def test_whole_jpegs_are_read_also_with_something_behind_them(kind, mode):
+    for data in (jpeg(kind, mode), jpeg(kind, mode) + bytes(100), jpeg(kind, mode) + jpeg("baseline")):
+        assert decode(data, 16).shape == (3, 16, 16)
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF")
+@pytest.mark.parametrize("kind", JPEGS)
+def test_a_jpeg_without_its_end_is_refused(kind):
+    with pytest.raises(ValueError, match="damaged"):
+        decode(jpeg(kind)[:-2], 16)
+
+
+@pytest.mark.parametrize("kind", ["restarts by rows", "restarts by blocks"])
+def test_a_jpeg_with_restart_markers_that_lacks_a_part_is_refused(kind):
+    data = jpeg(kind)
+    middle = len(data) // 2
+    restart = re.search(rb"\xff[\xd0-\xd7]", data[middle:]).start() + middle
+    other = 0xD0 + (data[restart + 1] - 0xD0 + 3) % 8
+    for damaged in (
+        data[:middle] + b"\xff\xd9",
+        data[:restart] + data[restart + 2 :],
+        data[: restart + 1] + bytes([other]) + data[restart + 2 :],
+    ):
+        with pytest.raises(ValueError, match=r"damaged: .*restart markers"):
+            decode(damaged, 16)
+
+
+def test_a_jpeg_with_a_marker_that_has_no_place_in_it_is_refused():
+    data = jpeg("baseline")
+    middle = len(data) // 2
+    with pytest.raises(ValueError, match="damaged"):
+        decode(data[:middle] + b"\xff\x37\0\4ab" + data[middle + 6 :], 16)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize(
+    "exif",
+    [
+        b"Exif\0\0",
+        b"Exif\0\0garbage",
+        b"Exif\0\0II*\0\xff\xff\xff\xff",
+        b"Exif\0\0MM\0*\0\0\0\x08\0\x05\x01\x12\0\x03",
+        *(
+            b"Exif\0\0" + struct.pack("<2sHIHHHII", b"II", 42, 8, 1, 0x112, kind, count, value) + bytes(8)
+            for kind, count, value in [(3, 1, 0), (3, 1, 9), (3, 2, 6), (2, 4, 6), (5, 1, 8), (12, 1, 8), (99, 1, 6)]
+        ),
+    ],
+)
+def test_an_image_whose_exif_data_are_odd_is_read_as_it_is_stored(format, exif):
+    picture = Image.new("RGB", (16, 16), BLUE)
+    picture.paste(RED, (0, 0, 8, 8))
+    options = {"lossless": True} if format == "WEBP" else {"quality": 95, "subsampling": 0} if format == "JPEG" else {}
+    decoded = decode(encode(picture, format, exif=exif, **options), 16)
+    assert abs(decoded[:, 4, 4].astype(int) - RED).max() < 40
+
+
+@pytest.mark.parametrize(
+    ("kind", "data"),
+    [
+        ("HEIC", b"\0\0\0\x18ftypheic" + bytes(100)),
+        ("HEIC", b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic" + bytes(100)),
+        ("JPEG XL", b"\xff\x0a" + bytes(100)),
+        ("JPEG XL", b"\0\0\0\x0cJXL \r\n\x87\n" + bytes(100)),
+        ("Photoshop", b"8BPS\0\1" + bytes(100)),
+        ("SVG", b"<?xml version='1.0'?>\n<svg xmlns='http://www.w3.org/2000/svg'/>"),
+        ("PDF", b"%PDF-1.4\n"),
+    ],
+)
+def test_a_picture_of_a_format_that_is_not_read_is_named_whatever_its_ending(kind, data):
+    with pytest.raises(ValueError, match=f"{kind} picture, a format that is not read: convert it to JPEG or PNG"):
+        decode(data, 8)

@@ -13,8 +13,8 @@ def notebook(request):
     return nbformat.read(request.param, 4)
 
 
-def test_there_are_three():
-    assert [path.stem for path in NOTEBOOKS] == ["demo", "explore", "predictions"]
+def test_there_are_four():
+    assert [path.stem for path in NOTEBOOKS] == ["demo", "explore", "mistakes", "predictions"]
 
 
 def test_it_has_no_outputs(notebook):

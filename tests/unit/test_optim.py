@@ -8,6 +8,7 @@ from tests.conftest import small
 import pytest
 import torch
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 
 @pytest.fixture
@@ -135,3 +136,14 @@ def test_a_schedule_starts_at_its_peak_and_takes_its_shape(schedule, expected):
 def test_warm_up_rises_linearly_to_the_peak_and_then_the_schedule_begins(schedule, middle):
     factor = lr_factor(schedule, warmup=0.2)
     assert [factor(t) for t in (0, 0.1, 0.2, 0.6)] == pytest.approx([0, 0.5, 1, middle])
+
+
+@pytest.mark.parametrize("optimizer", ["muon", "sgd", "adamw"])
+def test_on_a_gpu_torch_s_own_optimizers_are_fused(train_params, optimizer):
+    params = train_params({"train.optimizer": optimizer})
+    network = small("resnet18", 3, 32)
+    assert [o.defaults.get("fused") for o in build_optimizers(network, params) if not isinstance(o, Muon)] == [None]
+    with FakeTensorMode(allow_non_fake_inputs=True):  # tensors without content, so that no GPU is needed
+        network.to(torch.device("cuda"))
+        found = build_optimizers(network, params)
+    assert [o.defaults["fused"] for o in found if not isinstance(o, Muon)] == [True]

@@ -437,3 +437,44 @@ def test_python_without_the_packages_is_told_to_activate_the_environment(script)
     assert "source .venv/bin/activate" in done.stderr
     assert "Traceback" not in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
+
+
+# What is kept, and doubted aloud
+
+
+def test_an_image_under_two_classes_is_said_counted_and_listed(small_dataset, run_prepare, capsys):
+    root = small_dataset(train=8, val=5, test=1)
+    (root / "train/dog/zzz.png").write_bytes((root / "train/cat/000.png").read_bytes())
+    description, rows = run_prepare()
+    assert description["conflicts"] == [{"train/cat/000.png": "cat", "train/dog/zzz.png": "dog"}]
+    assert {split_of(rows)[path] for path in description["conflicts"][0]} == {"train"}
+    said = capsys.readouterr().out
+    assert "under two classes: train/cat/000.png (cat) = train/dog/zzz.png (dog)" in said
+    assert "1 image(s) lie under two classes" in said
+
+
+@pytest.mark.parametrize(("times", "listed"), [(4, False), (5, True)])
+def test_a_picture_that_recurs_is_said_and_listed(small_dataset, run_prepare, capsys, times, listed):
+    root = small_dataset(train=8, val=5, test=1)
+    for i in range(times - 1):
+        (root / f"train/cat/z{i}.png").write_bytes((root / "train/cat/000.png").read_bytes())
+    description, _ = run_prepare()
+    assert description.get("recurring") == ([{"path": "train/cat/000.png", "times": 5}] if listed else None)
+    assert ("train/cat/000.png is there 5 times: a placeholder?" in capsys.readouterr().out) == listed
+
+
+def test_without_a_doubt_nothing_is_said_or_listed(small_dataset, run_prepare, capsys):
+    small_dataset(train=8, val=5, test=1)
+    description, _ = run_prepare()
+    assert {"conflicts", "recurring"} & description.keys() == set()
+    said = capsys.readouterr().out
+    assert "val has less" not in said
+    assert "two classes" not in said
+
+
+@pytest.mark.parametrize(("val", "fraction"), [(4, 0.1), (0, 0.5)], ids=["own", "cut off"])
+def test_few_images_to_choose_by_are_said(small_dataset, run_prepare, capsys, val, fraction):
+    small_dataset(train=8, val=val, test=1)
+    run_prepare({"prepare.val_fraction": fraction})
+    said = capsys.readouterr().out
+    assert "val has less than 5 images of 3 class(es) (cat: 4, dog: 4, frog: 4)" in said

@@ -17,6 +17,7 @@ from tests.conftest import ROOT
 
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.optim import SGD, AdamW
 
 FINISHED = [str(CHECKPOINT), str(HISTORY)]
@@ -283,3 +284,19 @@ def test_state_keeps_every_optimizer_value_and_its_memory_layout(tmp_path):
 def test_the_order_of_parameters_does_not_name_another_state():
     assert state_path({"a": 1, "b": 2}) == state_path(json.loads('{"b": 2, "a": 1}'))
     assert state_path({"a": 1}) != state_path({"a": 2})
+
+
+def test_the_number_of_updates_returns_to_the_gpu_of_a_fused_optimizer(tmp_path):
+    model = torch.nn.Linear(2, 1)
+    optimizer = AdamW(model.parameters())
+    model(torch.ones(1, 2)).sum().backward()
+    optimizer.step()
+    save_state(tmp_path / "state", {"model": model}, [optimizer], {}, {})
+    state = read_state(tmp_path / "state")
+    with FakeTensorMode(allow_non_fake_inputs=True):  # tensors without content, so that no GPU is needed
+        there = torch.nn.Linear(2, 1, device="cuda")
+        fused, plain = AdamW(there.parameters(), fused=True), AdamW(there.parameters())
+        restore(state, {"model": there}, [fused])
+        restore(state, {"model": there}, [plain])
+    assert {values["step"].device.type for values in fused.state.values()} == {"cuda"}
+    assert {values["step"].device.type for values in plain.state.values()} == {"cpu"}  # where torch wants it

@@ -11,13 +11,21 @@ import pytest
 import reweight
 
 
+def write_results(recall, images):
+    """The recall of each class on the validation split, of so many images each; another class is worst on test."""
+    test_recall = {"cat": 0.1, "dog": 0.8, "frog": 0.9}
+    Path("metrics.json").write_text(json.dumps({"val": {"recall": recall}, "test": {"recall": test_recall}}))
+    split = {"count": images * len(recall), "per_class": dict.fromkeys(recall, images)}
+    described = {"classes": list(recall), "image_size": 32, "fit": "crop", "mean": [0.5] * 3, "std": [0.2] * 3}
+    Path("prepared").mkdir(exist_ok=True)
+    Path("prepared/dataset.json").write_text(json.dumps(described | {"splits": {"val": split}}))
+
+
 @pytest.fixture
 def run_reweight(workspace, monkeypatch, params):
     """A function: run reweight.py; returns the class weights that then stand in params.yaml."""
     Path("params.yaml").write_text(params())
-    recall = {"cat": 0.7, "dog": 0.4, "frog": 0.9}
-    test_recall = {"cat": 0.1, "dog": 0.8, "frog": 0.9}
-    Path("metrics.json").write_text(json.dumps({"val": {"recall": recall}, "test": {"recall": test_recall}}))
+    write_results({"cat": 0.7, "dog": 0.4, "frog": 0.9}, images=50)
 
     def run(*arguments):
         monkeypatch.setattr(sys, "argv", ["reweight.py", *arguments])
@@ -29,7 +37,36 @@ def run_reweight(workspace, monkeypatch, params):
 
 def test_the_class_with_the_lowest_recall_on_validation_counts_double(run_reweight, capsys):
     assert run_reweight() == {"dog": 2.0}
-    assert "dog 1 → 2 (validation recall 40.0%)" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "dog 1 → 2" in said
+    assert "20 of 50 validation images are recognised (40.0%)" in said
+    assert "a trade, not a gain" in said
+
+
+def test_where_chance_may_have_chosen_the_class_the_step_is_small(run_reweight, capsys):
+    write_results({"cat": 0.95, "dog": 0.9, "frog": 1.0}, images=20)
+    assert run_reweight() == {"dog": 1.2}
+    assert "another seed may find" in capsys.readouterr().out
+    assert run_reweight("--factor", "2") == {"dog": 2.4}
+    assert run_reweight("--class", "cat") == {"dog": 2.4, "cat": 2.0}
+
+
+@pytest.mark.parametrize("recall", [1.0, 0.5])
+def test_where_all_classes_are_equal_nothing_changes(run_reweight, capsys, recall):
+    write_results(dict.fromkeys(("cat", "dog", "frog"), recall), images=20)
+    before = Path("params.yaml").read_bytes()
+    assert run_reweight() == {}
+    assert "nothing to reweight" in capsys.readouterr().out
+    assert Path("params.yaml").read_bytes() == before
+    assert run_reweight("--class", "dog") == {"dog": 2.0}
+
+
+def test_results_of_other_classes_than_the_prepared_ones_are_refused(run_reweight):
+    metrics = Path("metrics.json").read_text()
+    write_results({"cat": 0.5, "cow": 0.9}, images=20)
+    Path("metrics.json").write_text(metrics)
+    with pytest.raises(InputError, match="about other classes: run `dvc repro`"):
+        run_reweight()
 
 
 def test_raising_again_multiplies_the_weight(run_reweight):
@@ -48,7 +85,7 @@ def test_other_weights_stay(run_reweight, params):
 
 def test_a_class_whose_name_yaml_reads_as_a_number_is_found(run_reweight, params):
     Path("params.yaml").write_text(params({"train.class_weights": {7: 2.0}}))
-    Path("metrics.json").write_text(json.dumps({"val": {"recall": {"7": 0.1, "8": 0.9}}}))
+    write_results({"7": 0.1, "8": 0.9}, images=50)
     assert run_reweight() == {"7": 4.0}
 
 

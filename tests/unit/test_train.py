@@ -2,12 +2,14 @@
 
 import csv
 import json
+import os
 from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
 
 import prepare
 import train
+from classifier import reproducibility
 from classifier.config import load_params
 from classifier.data.augment import build_augment
 from classifier.data.loader import PLACES, ResidentSource
@@ -17,7 +19,14 @@ from classifier.network.checkpoint import load_checkpoint
 from classifier.network.network import Network, Normalize
 from classifier.network.preprocessing import Preprocessing
 from classifier.paths import CHECKPOINT
-from classifier.reproducibility import autocast_dtype, describe_environment, select_device, step_seed
+from classifier.reproducibility import (
+    autocast_dtype,
+    choose_algorithms,
+    describe_environment,
+    select_device,
+    set_precision,
+    step_seed,
+)
 from classifier.tracking.tracker import Tracker
 from classifier.training.criterion import Criterion, weigh_classes
 from classifier.training.distributed import ALONE
@@ -375,10 +384,49 @@ def test_a_device_that_cannot_be_used_is_refused(monkeypatch, name):
 
 
 @pytest.mark.parametrize(
-    ("precision", "dtype"), [("fp32", torch.float32), ("bf16", torch.bfloat16), ("fp16", torch.float16)]
+    ("precision", "dtype"),
+    [("fp32", torch.float32), ("tf32", torch.float32), ("bf16", torch.bfloat16), ("fp16", torch.float16)],
 )
 def test_a_precision_that_is_named_is_used(precision, dtype):
     assert autocast_dtype(precision, torch.device("cpu")) == dtype
+
+
+@pytest.fixture
+def tf32():
+    """A function: whether float32 is rounded in matrix products and convolutions. Afterwards it is not."""
+    yield lambda: {torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32}
+    set_precision("fp32", torch.device("cpu"))
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_tf32_is_float32_rounded_where_the_hardware_does_so(monkeypatch, tf32, native):
+    monkeypatch.setattr(reproducibility, "has_bf16", lambda device: native)
+    gpu, cpu = torch.device("cuda"), torch.device("cpu")
+    assert set_precision("tf32", gpu) == torch.float32
+    assert tf32() == {native}
+    described = describe_environment(cpu, torch.float32, "resnet18")["precision"]
+    assert described == ("tf32" if native else "float32")
+    for precision in ("fp32", "bf16"):
+        set_precision("tf32", gpu)
+        set_precision(precision, gpu)
+        assert tf32() == {False}
+    assert set_precision("tf32", cpu) == torch.float32
+    assert tf32() == {False}
+
+
+def test_a_training_may_give_up_determinism_and_the_next_one_has_it_again(run_train):
+    for deterministic in (False, True):
+        run_train({"train.deterministic": deterministic})
+        assert torch.get_deterministic_debug_mode() == deterministic  # as a number, 0 is off and 1 warns
+        assert torch.backends.cudnn.benchmark != deterministic
+
+
+def test_algorithms_that_repeat_their_bits_are_asked_of_cublas_too(monkeypatch):
+    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+    choose_algorithms(deterministic=False)
+    assert "CUBLAS_WORKSPACE_CONFIG" not in os.environ
+    choose_algorithms(deterministic=True)
+    assert os.environ["CUBLAS_WORKSPACE_CONFIG"] == ":4096:8"
 
 
 @pytest.mark.parametrize("machine", ["arm64", "aarch64"])

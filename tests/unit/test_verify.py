@@ -158,7 +158,9 @@ def test_another_environment_is_told_key_by_key(model):
 
 
 def test_the_same_environment_is_told(model):
-    assert "the same environment" in verify.compare_environments(model("a", {"threads": 4}), model("b", {"threads": 4}))
+    same = model("a", {"threads": 4}), model("b", {"threads": 4})
+    assert verify.compare_environments(*same).endswith("the same environment.")
+    assert "train.deterministic: false" in verify.compare_environments(*same, deterministic=False)
 
 
 def test_a_model_without_an_environment_or_no_model_at_all_is_told(model, tmp_path):

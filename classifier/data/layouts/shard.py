@@ -31,16 +31,8 @@ def read_columns(shard: Path) -> Columns:
     Raises:
         InputError: if the file is no parquet, does not say so, or its columns are of other types than it says.
     """
-    with _readable(shard):
-        schema = _open(shard).schema_arrow
-        metadata = (schema.metadata or {}).get(b"huggingface")
-    try:
-        features = json.loads(metadata)["info"]["features"] if metadata else {}
-    except (ValueError, KeyError, TypeError, RecursionError):
-        features = {}
-    features = features if isinstance(features, dict) else {}
-    images = [name for name, feature in features.items() if _type(feature) == "Image"]
-    labels = [name for name, feature in features.items() if _type(feature) == "ClassLabel"]
+    schema, features = _schema(shard)
+    images, labels = (_of_kind(features, kind) for kind in ("Image", "ClassLabel"))
     if not images or not labels:
         raise InputError(
             f"{shard} does not say which columns are the image and the class: it needs the `huggingface` schema "
@@ -53,6 +45,27 @@ def read_columns(shard: Path) -> Columns:
         raise InputError(f"{shard}: the names of the ClassLabel {shown(label)} are no list of texts: {shown(classes)}.")
     _require_types(shard, schema, images[0], label)
     return Columns(images[0], label, classes)
+
+
+def columns_of(shard: Path, kind: str) -> list[str]:
+    """The columns of a shard that are an Image, or a ClassLabel, as its metadata say."""
+    return _of_kind(_schema(shard)[1], kind)
+
+
+def _schema(shard: Path) -> tuple[Any, dict[str, Any]]:
+    """The schema of a shard, and what the `datasets` library says of each column; empty if it says nothing."""
+    with _readable(shard):
+        schema = _open(shard).schema_arrow
+        metadata = (schema.metadata or {}).get(b"huggingface")
+    try:
+        features = json.loads(metadata)["info"]["features"] if metadata else {}
+    except (ValueError, KeyError, TypeError, RecursionError):
+        features = {}
+    return schema, features if isinstance(features, dict) else {}
+
+
+def _of_kind(features: dict[str, Any], kind: str) -> list[str]:
+    return [name for name, feature in features.items() if _type(feature) == kind]
 
 
 def count_rows(shard: Path) -> int:
