@@ -39,7 +39,8 @@ def measure(images: np.ndarray | Rows) -> pd.DataFrame:
     Brightness is the mean level, sharpness the standard deviation of the discrete Laplacian of the levels, both of 255.
     """
     rows = []
-    for image in images:
+    for index in range(len(images)):
+        image = images[index]
         grey = image.mean(0, dtype=np.float32)
         inner = grey[1:-1, 1:-1]
         laplacian = grey[:-2, 1:-1] + grey[2:, 1:-1] + grey[1:-1, :-2] + grey[1:-1, 2:] - 4 * inner
