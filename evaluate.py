@@ -14,6 +14,7 @@ keep_large_blocks()  # before torch allocates anything
 
 from classifier.config import load_params
 from classifier.data.prepared import load_description, map_split
+from classifier.data.rows import Rows
 from classifier.errors import InputError, run
 from classifier.files import atomic_write, write_json, write_table
 from classifier.network.checkpoint import require_same_classes
@@ -87,7 +88,7 @@ def write_tables(probabilities: np.ndarray, labels: np.ndarray, classes: list[st
     write_table(RELIABILITY, reliability(probabilities, labels).round(5))
 
 
-def draw_grids(images: np.ndarray, predictions: pd.DataFrame, split: str) -> None:
+def draw_grids(images: Rows, predictions: pd.DataFrame, split: str) -> None:
     """Two pictures: a cross-section of the split, and the wrong answers given most confidently."""
     count, wrong = len(predictions), (~is_right(predictions)).sum()
     evenly = predictions.iloc[np.linspace(0, count - 1, min(CROSS_SECTION, count)).astype(int)]

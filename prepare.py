@@ -7,7 +7,6 @@ Writes prepared/{train,val,test}.safetensors, prepared/dataset.json and prepared
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from itertools import islice
 from typing import Any
@@ -16,6 +15,7 @@ from classifier.config import PrepareParams, Sections, load_params
 from classifier.data.doubts import say_doubts
 from classifier.data.images import decode
 from classifier.data.layouts import Dataset, Sample, open_dataset
+from classifier.data.parallel import on_all_cores
 from classifier.data.prepared import SplitWriter
 from classifier.data.splits import EXCLUDED, SPLITS, Entry, exclude_copies, hold_out, lacking
 from classifier.errors import InputError, run
@@ -25,9 +25,8 @@ from classifier.paths import COLUMNS, DATA, DATASET, LISTING, PREDICTIONS, split
 import numpy as np
 from tqdm import tqdm
 
-CHUNK = 256  # images decoded at a time: bounds memory whatever the dataset's size
+CHUNK = 256, 64 << 20  # images that are augmented and written at a time, and their bytes, at most: bounds memory
 NOWHERE = "none: prepare.test_fraction is 0"  # the source of the test split if nothing is held back for it
-WORTH_A_THREAD = 10_000  # bytes; a smaller image is decoded sooner than handed to a thread and back
 
 ArrayAugment = Callable[[np.ndarray], np.ndarray]
 
@@ -54,7 +53,7 @@ def main() -> None:
     rows = ((s, i, e.path, dataset.classes[e.label], e.sha256) for s in by_split for i, e in enumerate(by_split[s]))
     write_csv(LISTING, ["split", "index", "path", "class", "sha256"], rows)
     splits = {
-        s: count_per_class(by_split[s], dataset.classes) | {"source": sources.get(s, NOWHERE), "sha256": files[s]}
+        s: count_per_class(by_split[s], dataset.classes) | {"source": sources.get(s, NOWHERE)} | files[s]
         for s in SPLITS
     }
     write_json(
@@ -105,11 +104,13 @@ def check_class_names(classes: list[str]) -> None:
 
 def list_images(dataset: Dataset) -> list[Entry]:
     """Every image of the dataset with its digest, in the order in which `write_splits` decodes them."""
-    return [
-        Entry(sample.path, sample.label, sample.sha256(), name)
-        for name, split in dataset.splits.items()
-        for sample in progress(split.samples(), split.count, f"list {name}")
-    ]
+
+    entries: list[Entry] = []
+    for name, split in dataset.splits.items():
+        samples = progress(split.samples(), split.count, f"list {name}")
+        digests = on_all_cores(lambda sample: (sample.path, sample.label, sample.sha256()), samples)
+        entries += (Entry(*described, name) for described in digests)
+    return entries
 
 
 def assign_splits(entries: list[Entry], own: set[str], params: PrepareParams) -> tuple[list[Entry], dict[str, str]]:
@@ -132,11 +133,11 @@ def assign_splits(entries: list[Entry], own: set[str], params: PrepareParams) ->
 
 def write_splits(
     dataset: Dataset, entries: list[Entry], params: PrepareParams, augment: ArrayAugment | None
-) -> tuple[dict[str, str], dict[str, list[float]]]:
+) -> tuple[dict[str, dict[str, Any]], dict[str, list[float]]]:
     """Decode every image and append it to the file of its split.
 
     Returns:
-        the SHA-256 of each file, and mean and std per channel of the training split, for pixels in [0, 1].
+        the digests of each file, and mean and std per channel of the training split, for pixels in [0, 1].
 
     Raises:
         InputError: naming all images that cannot be decoded; then no file is written.
@@ -151,7 +152,9 @@ def write_splits(
             bad.append(f"{sample.path}: {error}")
             return None
 
-    with ExitStack() as stack, ThreadPoolExecutor() as pool:
+    most, most_bytes = CHUNK
+    chunk = max(1, min(most, most_bytes // (3 * params.image_size**2)))
+    with ExitStack() as stack:
         writers = {}
         for split in SPLITS:
             labels = np.array([e.label for e in entries if e.split == split], dtype=np.int64)
@@ -159,30 +162,27 @@ def write_splits(
             writers[split] = SplitWriter(file, labels, params.image_size)
         targets = (entry.split for entry in entries)
         for name, source in dataset.splits.items():
-            samples = progress(source.samples(), source.count, f"decode {name}")
-            while chunk := list(islice(samples, CHUNK)):
-                encoded = sum(len(sample.image) for sample in chunk if isinstance(sample.image, bytes))
-                apply = pool.map if encoded > WORTH_A_THREAD * len(chunk) else map
-                images = list(apply(decode_or_note, chunk))
-                split_of = list(islice(targets, len(chunk)))
+            decoded = on_all_cores(decode_or_note, progress(source.samples(), source.count, f"decode {name}"))
+            while images := list(islice(decoded, chunk)):
+                split_of = list(islice(targets, len(images)))
                 if bad:
                     continue  # nothing will be written: only look for more bad images
                 for target, writer in writers.items():
                     pairs = zip(images, split_of, strict=True)
-                    decoded = [image for image, s in pairs if s == target and image is not None]
-                    if decoded and target == "train":
-                        batch = augment(np.stack(decoded)) if augment else np.stack(decoded)
-                        histogram += [np.bincount(batch[:, c].ravel(), minlength=256) for c in range(3)]
+                    batch = [image for image, s in pairs if s == target and image is not None]
+                    if batch and target == "train":
+                        stacked = augment(np.stack(batch)) if augment else np.stack(batch)
+                        histogram += [np.bincount(stacked[:, c].ravel(), minlength=256) for c in range(3)]
+                        writer.append(stacked)
+                    else:
                         writer.append(batch)
-                    elif decoded:
-                        writer.append(decoded)
         if bad:
             raise InputError("\n  ".join([f"data/ has {len(bad)} image(s) that cannot be used:", *sorted(bad)]))
     levels = np.arange(256) / 255
     mean = histogram @ levels / histogram.sum(1)
     variance = histogram @ levels**2 / histogram.sum(1) - mean**2
     std = np.sqrt(variance.clip(min=1 / 255**2))  # a channel that never varies must not divide by zero
-    files = {split: writer.sha256() for split, writer in writers.items()}
+    files = {split: writer.digests() for split, writer in writers.items()}
     return files, {"mean": mean.tolist(), "std": std.tolist()}
 
 

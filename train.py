@@ -6,8 +6,9 @@ Writes models/classifier.safetensors and plots/history.csv.
 
     python train.py              # on the GPU if there is one
     DEVICE=cpu python train.py
+    torchrun --standalone --nproc-per-node 2 train.py    # two processes, each on a GPU of its own or on the CPU
 
-After a crash the same command goes on from the last whole epoch (classifier/training/resume.py).
+After a crash the same command goes on from the last state that was saved (classifier/training/resume.py).
 """
 
 import math
@@ -16,7 +17,7 @@ import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from classifier.reproducibility import keep_large_blocks
 
@@ -24,7 +25,7 @@ keep_large_blocks()  # before torch allocates anything
 
 from classifier.config import TrainParams, load_params
 from classifier.data.augment import build_augment
-from classifier.data.loader import Source, open_source, sample
+from classifier.data.loader import Source, count_steps, open_source, sample
 from classifier.data.prepared import Description, load_description
 from classifier.errors import run
 from classifier.files import sha256, write_csv
@@ -41,25 +42,17 @@ from classifier.training.calibration import fit_temperature
 from classifier.training.checks import training_problems
 from classifier.training.compiler import make_compiler
 from classifier.training.criterion import Criterion, weigh_classes
-from classifier.training.loop import Trainer, diverged, validate, validation_logits
+from classifier.training.distributed import join, require_images
+from classifier.training.loop import Trainer, diverged
 from classifier.training.progress import Progress
-from classifier.training.resume import alone, load_state, save_state, state_path
+from classifier.training.record import Epoch, Record
+from classifier.training.resume import state_path
+from classifier.training.validation import validate, validation_logits
 
 import torch
 from torch import Tensor
 
 FEW_STEPS = 50  # updates, in which hardly any network learns what it could
-
-
-class Epoch(NamedTuple):
-    """One row of plots/history.csv. Accuracies are fractions; lr is that of the first step."""
-
-    epoch: int
-    lr: float
-    train_loss: float
-    train_accuracy: float
-    val_loss: float
-    val_accuracy: float
 
 
 def main() -> None:
@@ -69,7 +62,7 @@ def main() -> None:
     class_weights = weigh_classes(params.class_weights, description.splits["train"]["per_class"])
     weights = read_weights(params.model, params.pretrained)
     choose_algorithms(params.deterministic)
-    device = select_device()
+    processes, device = join(select_device(), params.batch_size)
     dtype = set_precision(params.precision, device)
     compiler = make_compiler(device, dtype, params.deterministic) if params.compile else None
     torch.manual_seed(params.seed)
@@ -79,42 +72,49 @@ def main() -> None:
         require_size(network.module, params.model, low_res_size)
 
     train_set, val_set = (open_source(split, description, device) for split in ("train", "val"))
+    batch = len(train_set.labels) // count_steps(train_set, params.batch_size)
+    require_images(processes, {"a batch": batch, "the val split": len(val_set.labels)})
     network.to(device, torch.channels_last)  # in which convolutions are fastest
     if not weights:
-        network.fit_to_data(lambda count: network.normalize(sample(train_set, count)))
+        network.fit_to_data(lambda count: torch.cat([network.see(images) for images in sample(train_set, count)]))
     environment = describe_environment(device, dtype, params.model)
+    if processes.size > 1:
+        environment["processes"] = processes.size
     criterion = Criterion(class_weights.to(device), params.class_weighting, params.label_smoothing)
     identity = asdict(description) | ({"weights": sha256(WEIGHTS)} if weights else {})
-    state = state_path(asdict(params), identity, environment)
+    lasting = {key: value for key, value in environment.items() if key not in ("threads", "processes")}
+    state = state_path(asdict(params), identity, lasting)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # the same care as for Ctrl+C
-    with alone(Path(".resume/lock")), alone(state.with_suffix(".lock")):
+    with processes.at_work(Path(".resume/lock"), state.with_suffix(".lock")):
         print("training {0} on {processor}, {threads} threads, {precision}".format(params.model, **environment))
         trainer_class = Trainer
         if features.suffice(network, params):
             print("computing what the frozen layers make of each image, once", flush=True)
-            train_set = features.compute(network, train_set, dtype, mirrored=params.flip != "none")
-            val_set = features.compute(network, val_set, dtype, mirrored=False)
+            train_set = features.compute(network, train_set, dtype, params.flip != "none", processes)
+            val_set = features.compute(network, val_set, dtype, False, processes)
             network, trainer_class = features.HeadAlone(network), features.HeadTrainer
         elif compiler:
             network.compile(compiler)
-        trainer = trainer_class(network, params, augment, criterion, low_res_size, device, dtype)
-        if (steps := params.epochs * trainer.steps(train_set)) < FEW_STEPS:
-            print(f"note: only {steps} steps in all: a smaller train.batch_size or more train.epochs would learn more")
-        tracker = start_run("train", environment)
+        trainer = trainer_class(network, params, augment, criterion, low_res_size, device, dtype, processes)
+        if (total := params.epochs * trainer.steps(train_set)) < FEW_STEPS:
+            print(f"note: only {total} steps in all: a smaller train.batch_size or more train.epochs would learn more")
+        tracker = start_run("train", environment) if processes.first else Tracker()
         history, trained = train_and_validate(trainer, train_set, val_set, state, tracker)
-        write_csv(HISTORY, list(Epoch._fields), history)
-        metadata = Metadata(
-            model=params.model,
-            classes=description.classes,
-            preprocessing=network.preprocessing,
-            environment=environment,
-            temperature=calibrate(trainer, trained, val_set) if params.calibrate else 1.0,
-            pretrained=weights.origin() if weights else None,
-        )
-        save_checkpoint(CHECKPOINT, trained, metadata)
-        tracker.finish()
-        print(f"wrote {CHECKPOINT}: {which_epoch(history, params.keep)}")
-        state.unlink(missing_ok=True)  # last, so that until then nothing is lost
+        temperature = calibrate(trainer, trained, val_set) if params.calibrate else 1.0
+        if processes.first:
+            write_csv(HISTORY, list(Epoch._fields), history)
+            metadata = Metadata(
+                model=params.model,
+                classes=description.classes,
+                preprocessing=network.preprocessing,
+                environment=environment,
+                temperature=temperature,
+                pretrained=weights.origin() if weights else None,
+            )
+            save_checkpoint(CHECKPOINT, trained, metadata)
+            tracker.finish()
+            print(f"wrote {CHECKPOINT}: {which_epoch(history, params.keep)}")
+            state.unlink(missing_ok=True)  # last, so that until then nothing is lost
 
 
 def make_network(params: TrainParams, description: Description, weights: Pretrained | None) -> Network:
@@ -138,55 +138,45 @@ def make_network(params: TrainParams, description: Description, weights: Pretrai
 def train_and_validate(
     trainer: Trainer, train_set: Source, val_set: Source, state: Path, tracker: Tracker
 ) -> tuple[list[Epoch], dict[str, Tensor]]:
-    """Train all epochs, or those that the file `state` says are left, and save it after each.
+    """Train all epochs, or what the file `state` says is left.
 
     Returns the history and the weights of the best or the last epoch.
     """
-    params = trainer.params
-    history: list[Epoch] = []
-    logged: list[dict[str, Any]] = []
-    weights: dict[str, Tensor] = {}
-    if saved := load_state(state, trainer.modules(), trainer.optimizers):
-        weights, values = saved
-        history, logged = [Epoch(*row) for row in values["history"]], values["logged"]
-        trainer.scaler.load_state_dict(values["scaler"])
-        if trainer.average:
-            trainer.average.updates = len(history) * trainer.steps(train_set)
-        for epoch_log in logged:
-            tracker.log(**epoch_log)
-        print(f"going on after epoch {len(history)}, where an earlier run of the same training stopped")
-    done = len(history)
-    work = trainer.work(train_set, len(val_set.labels), done)
-    with Progress(params.epochs, trainer.steps(train_set), len(train_set.labels), done, work) as progress:
-        for epoch in range(done, params.epochs):
+    epochs, steps = trainer.params.epochs, trainer.steps(train_set)
+    record = Record(state, trainer, steps)
+    for epoch_log in record.logged:
+        tracker.log(**epoch_log)
+    if str(record):
+        print(f"going on after {record}, where an earlier run of the same training stopped")
+    done = len(record.history)
+    work = trainer.work(train_set, len(val_set.labels), done) - record.begun.steps
+    with Progress(epochs, steps, len(train_set.labels), done, work, trainer.processes.first) as progress:
+        for epoch in range(done, epochs):
             try:
-                row, rest = train_and_validate_epoch(trainer, train_set, val_set, epoch, progress)
-                history.append(row)
-                logged.append(row._asdict() | rest)
-                tracker.log(**logged[-1])
-                if params.keep == "last" or row.val_accuracy >= max(row.val_accuracy for row in history):
-                    weights = {name: t.detach().clone() for name, t in trainer.judged.module.state_dict().items()}
-                values = {"history": history, "logged": logged, "scaler": trainer.scaler.state_dict()}
-                save_state(state, trainer.modules(), trainer.optimizers, weights, values)
+                row, rest = train_and_validate_epoch(trainer, train_set, val_set, epoch, progress, record)
+                record.add(row, row._asdict() | rest)
+                tracker.log(**record.logged[-1])
             except KeyboardInterrupt:
-                sys.exit(f"interrupted in epoch {epoch + 1}: the same command goes on from the last whole epoch.")
-    return history, weights
+                sys.exit(f"interrupted in epoch {epoch + 1}: the same command goes on from the last saved state.")
+    return record.history, record.weights
 
 
 def train_and_validate_epoch(
-    trainer: Trainer, train_set: Source, val_set: Source, epoch: int, progress: Progress
+    trainer: Trainer, train_set: Source, val_set: Source, epoch: int, progress: Progress, record: Record
 ) -> tuple[Epoch, dict[str, Any]]:
-    """Train one epoch, validate, and print a line about both.
+    """Train one epoch, or what `record` says is left of it, validate, and print a line about both.
 
     Returns the row of the history, and what only the log gets: images/s and each class's validation recall.
 
     Raises:
         InputError: if a loss is not finite.
     """
-    progress.begin_epoch(epoch)
+    images = len(train_set.labels)
+    shown = images * record.begun.steps // trainer.steps(train_set)  # about: batches differ by one
+    progress.begin_epoch(epoch, shown)
     start = time.monotonic()
-    lr, train_loss, train_accuracy = trainer.train_one_epoch(train_set, epoch, progress)
-    speed = len(train_set.labels) / (time.monotonic() - start)
+    lr, train_loss, train_accuracy = trainer.train_one_epoch(train_set, epoch, progress, record)
+    speed = (images - shown) / (time.monotonic() - start)
     val_loss, val_accuracy, val_recall = validate(trainer, val_set)
     if not math.isfinite(val_loss):
         raise diverged("validation loss", val_loss, f"after epoch {epoch + 1}")
@@ -215,4 +205,4 @@ def which_epoch(history: list[Epoch], keep: str) -> str:
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, together=True)

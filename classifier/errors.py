@@ -20,12 +20,15 @@ class InputError(Exception):
     """Bad input: the message is a sentence that names the file, the value and the remedy."""
 
 
-def run(main: Callable[[], None]) -> None:
+def run(main: Callable[[], None], together: bool = False) -> None:
     """Run a script's main(): whatever goes wrong becomes one message and exit status 1, not a traceback.
 
     What nobody foresaw is reported as a fault of this program. By then every temporary file is gone: they are
-    removed on the exception's way here.
+    removed on the exception's way here. Several processes, as torchrun starts them, are refused unless they know how
+    to work `together`.
     """
+    if not together and os.environ.get("WORLD_SIZE", "1") != "1":
+        sys.exit(f"error: {sys.argv[0]} works in one process: start it with `python`. LAUNCH is for train.py alone.")
     for stream in (sys.stdout, sys.stderr):  # names of files may be any bytes, and a terminal may know ASCII alone
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

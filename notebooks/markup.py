@@ -5,6 +5,7 @@ import io
 from collections.abc import Iterable
 from html import escape
 
+from classifier.data.rows import Rows
 from classifier.results import story
 from classifier.results.predictions import IMAGE, count_right, is_right
 
@@ -69,7 +70,7 @@ def before_and_after(before: pd.DataFrame, after: pd.DataFrame, rev: str) -> str
     return f"<h2>Since {escape(rev)}</h2>{sentences(said)}{table(caption, rows)}"
 
 
-def gallery(answers: pd.DataFrame, images: np.ndarray, split: str) -> str:
+def gallery(answers: pd.DataFrame, images: np.ndarray | Rows, split: str) -> str:
     return f"<div class='gallery'>{''.join(figure(images[a['index']], a, split) for _, a in answers.iterrows())}</div>"
 
 

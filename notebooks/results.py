@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from classifier.data.images import decode
 from classifier.data.prepared import map_split
+from classifier.data.rows import Rows
 from classifier.paths import CHECKPOINT, PREDICTIONS
 from classifier.results.predictions import class_names, load_predictions, require_prepared, require_same_model
 
@@ -22,7 +23,7 @@ Ask = Callable[[bytes | np.ndarray], tuple[np.ndarray, pd.Series]]
 @dataclass(frozen=True)
 class Results:
     answers: pd.DataFrame
-    images: np.ndarray  # uint8 [N, 3, H, W], in the order of `answers`; mapped, not read
+    images: Rows  # uint8 [N, 3, H, W], in the order of `answers`; read when they are shown
     split: str  # that they are of: test, or val where nothing was held back for a test
 
     @property

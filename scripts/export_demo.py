@@ -20,6 +20,7 @@ from typing import Any
 
 from classifier.config import load_params
 from classifier.data.prepared import load_description, map_split
+from classifier.data.rows import Rows
 from classifier.errors import InputError, run
 from classifier.files import atomic_write, sha256
 from classifier.network.checkpoint import Metadata, load_checkpoint
@@ -77,14 +78,14 @@ def main() -> None:
     runtime = fetch_runtime()
     network = choose_weights(network, images, split)
     chosen = choose_images(answers, arguments.images)
-    shown = metadata.preprocessing.centre(images)  # what the model sees of them
+    see = metadata.preprocessing.centre  # what the model sees of them
     data = {
         "classes": metadata.classes,
         "coarse": metadata.preprocessing.crop <= COARSE,
         "preprocessing": asdict(metadata.preprocessing),
         "accuracy": float(is_right(answers).mean()),
         "recall": list(count_right(answers)["recall"].sort_values(ascending=False, kind="stable").items()),
-        "gallery": [{**row, "image": data_uri(shown[row["index"]])} for row in chosen.to_dict("records")],
+        "gallery": [{**row, "image": data_uri(see(images[row["index"]]))} for row in chosen.to_dict("records")],
     }
     said = summary(answers, split) | {"What it cannot do": what_it_cannot_do(metadata.classes)}
     page = fill_page(arguments.title, data, said, notes(metadata, answers, chosen, split))
@@ -96,7 +97,7 @@ def main() -> None:
     print(f"{arguments.out}: {size:.1f} MB, with {len(chosen)} {IMAGE[split]}s and the model")
 
 
-def choose_weights(network: Network, images: np.ndarray, split: str) -> Network:
+def choose_weights(network: Network, images: Rows, split: str) -> Network:
     """The network with weights of 16 bits, which halve its size, unless its answers on the split's images differ."""
     sample, size = images[:: -(-len(images) // SAMPLE)], batch_size(network)
     rounded = round_weights(network)

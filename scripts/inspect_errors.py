@@ -25,6 +25,7 @@ from classifier.data.duplicates import DECIDE, LEFT_OUT, REMOVE, find_duplicates
 from classifier.data.edits import AFTERWARDS, UNPACK, Edits, editable, script
 from classifier.data.layouts import open_dataset
 from classifier.data.prepared import list_prepared, load_description, map_split
+from classifier.data.rows import Rows
 from classifier.data.splits import EXCLUDED, SPLITS
 from classifier.data.survey import Survey, survey
 from classifier.errors import InputError, run
@@ -97,7 +98,7 @@ def main() -> None:
     report(labels, duplicates, mistakes, slices, split, edits is not None)
 
 
-def gather(found: Survey, images: dict[str, np.ndarray], predictor: Predictor) -> Material:
+def gather(found: Survey, images: dict[str, Rows], predictor: Predictor) -> Material:
     """Match data/ with prepared/, and compute the features of all images.
 
     Raises:
@@ -160,9 +161,7 @@ def explain(answers: pd.DataFrame, material: Material, split: str, doubted: pd.D
     return table
 
 
-def look(
-    predictor: Predictor, images: np.ndarray, mistakes: pd.DataFrame, classes: list[str]
-) -> tuple[np.ndarray, str]:
+def look(predictor: Predictor, images: Rows, mistakes: pd.DataFrame, classes: list[str]) -> tuple[np.ndarray, str]:
     """Where the network looked for the first LOOKED mistakes, and by which method that was found."""
     some = mistakes.head(LOOKED)
     if some.empty:
@@ -173,7 +172,7 @@ def look(
 
 
 def find_slices(
-    answers: pd.DataFrame, images: np.ndarray, material: Material, split: str
+    answers: pd.DataFrame, images: Rows, material: Material, split: str
 ) -> tuple[pd.DataFrame, list[Slice]]:
     rows = material.at[np.flatnonzero(material.listed["split"] == split)]
     return compare_slices(answers, measure(images).assign(side=material.found.sides[rows, 0]))

@@ -1,8 +1,9 @@
 """The prepared dataset: one safetensors file per split, dataset.json that describes them, and images.csv.
 
 prepared/{train,val,test}.safetensors hold `images` uint8 [N, 3, H, W] and `labels` int64 [N];
-prepared/dataset.json holds the classes, the channel statistics of the training split and the
-SHA-256 of each file, which is checked at every load: safetensors itself would read a flipped bit;
+prepared/dataset.json holds the classes, the channel statistics of the training split and the SHA-256 of each
+file's head and of each block of its rows, which are checked when they are first read: safetensors itself would read a
+flipped bit;
 prepared/images.csv has a row per image: split, index in it, path in data/, class, and SHA-256 of the original.
 """
 
@@ -10,14 +11,17 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
+from classifier.data.rows import Rows, rows_per_block
 from classifier.errors import InputError
-from classifier.files import sha256
 from classifier.paths import DATASET, LISTING, split_path
 
 import numpy as np
 import pandas as pd
+
+MOST_HEADER = 10_000  # bytes, of about 200: a damaged length may claim anything
 
 
 @dataclass(frozen=True)
@@ -29,7 +33,7 @@ class Description:
     fit: str  # how images of other shapes were made squares
     mean: list[float]  # per channel, of the training split, for pixels in [0, 1]
     std: list[float]
-    splits: dict[str, dict[str, Any]]  # count, count per class, source and sha256 of each split
+    splits: dict[str, dict[str, Any]]  # count, count per class, source and digests (head, blocks) of each split
 
     @property
     def reported(self) -> str:
@@ -59,22 +63,31 @@ class SplitWriter:
             }
         ).encode()
         header += b" " * (-len(header) % 8)
-        self._file, self._digest = file, hashlib.sha256()
-        self._write(len(header).to_bytes(8, "little") + header)
-        self._write(labels.astype("<i8").tobytes())
+        head = len(header).to_bytes(8, "little") + header + labels.astype("<i8").tobytes()
+        self._file, self._head = file, hashlib.sha256(head).hexdigest()
+        self._blocks: list[str] = []
+        self._per_block, self._rows = rows_per_block(3 * image_size**2), 0
+        file.write(head)
 
     def append(self, images: Sequence[np.ndarray] | np.ndarray) -> None:
         """Write the next images, uint8 [3, H, W] each."""
         for image in images:
-            self._write(image.tobytes())
+            if self._rows % self._per_block == 0:
+                self._end_block()
+                self._block = hashlib.sha256()
+            data = image.tobytes()
+            self._file.write(data)
+            self._block.update(data)
+            self._rows += 1
 
-    def sha256(self) -> str:
-        """The digest of all that was written, in hexadecimal."""
-        return self._digest.hexdigest()
+    def digests(self) -> dict[str, Any]:
+        """SHA-256, in hexadecimal, of what comes before the images (`head`) and of each block of rows (`blocks`)."""
+        self._end_block()
+        return {"head": self._head, "blocks": self._blocks}
 
-    def _write(self, data: bytes) -> None:
-        self._file.write(data)
-        self._digest.update(data)
+    def _end_block(self) -> None:
+        if self._rows > len(self._blocks) * self._per_block:
+            self._blocks.append(self._block.hexdigest())
 
 
 def load_description() -> Description:
@@ -85,6 +98,9 @@ def load_description() -> Description:
     """
     try:
         document = json.loads(DATASET.read_text(encoding="utf-8"))
+        for split in dict(document["splits"]).values():
+            if missing := {"head", "blocks"} - split.keys():
+                raise KeyError(min(missing))
         return Description(**{name: document[name] for name in Description.__dataclass_fields__})
     except FileNotFoundError:
         raise InputError(f"{DATASET} not found: run `dvc repro` or `python prepare.py` first.") from None
@@ -112,14 +128,14 @@ def list_prepared(split: str) -> pd.DataFrame:
 
 
 class PreparedSplit(NamedTuple):
-    """The file of a split as read-only arrays, mapped: a row is read from the disk when it is used."""
+    """The file of a split: its images, which stay there until they are asked for, and its labels."""
 
-    images: np.ndarray  # uint8 [N, 3, H, W]
+    images: Rows  # uint8 [N, 3, H, W]
     labels: np.ndarray  # int64 [N]
 
 
 def map_split(split: str, description: Description | None = None) -> PreparedSplit:
-    """Map a prepared split; with a `description`, after checking its digest.
+    """Open a prepared split; with a `description`, its digests are checked: of labels now, of images as they are read.
 
     Raises:
         InputError: if the file is missing or damaged, or is not the one that dataset.json describes.
@@ -127,16 +143,27 @@ def map_split(split: str, description: Description | None = None) -> PreparedSpl
     path = split_path(split)
     if not path.exists():
         raise InputError(f"{path} not found: run `dvc repro`, or fetch it with `dvc pull`.")
-    if description and sha256(path) != description.splits[split]["sha256"]:
-        raise InputError(f"{path} is not the file that {DATASET} describes: run `dvc repro -f prepare`.")
+    known = description.splits[split] if description else {}
     try:
-        with open(path, "rb") as file:
-            header_size = int.from_bytes(file.read(8), "little")
-            header = json.loads(file.read(header_size))
-        arrays = [
-            np.memmap(path, dtype, "r", 8 + header_size + header[name]["data_offsets"][0], tuple(header[name]["shape"]))
-            for name, dtype in (("images", "u1"), ("labels", "<i8"))
-        ]
+        head, shape = _read_head(path)
+        labels = np.frombuffer(head, "<i8", shape[0], len(head) - 8 * shape[0])
+        images = Rows(path, len(head), shape, known.get("blocks"))
+        if path.stat().st_size != len(head) + images.nbytes:
+            raise ValueError("its length is not what its header says")
     except (ValueError, KeyError, TypeError, OverflowError) as error:
-        raise InputError(f"{path} is damaged ({error}): run `dvc repro -f prepare`.") from None
-    return PreparedSplit(*arrays)
+        if not description:
+            raise InputError(f"{path} is damaged ({error}): run `dvc repro -f prepare`.") from None
+        head = b""
+    if description and hashlib.sha256(head).hexdigest() != known["head"]:
+        raise InputError(f"{path} is not the file that {DATASET} describes: run `dvc repro -f prepare`.")
+    return PreparedSplit(images, labels)
+
+
+def _read_head(path: Path) -> tuple[bytes, tuple[int, ...]]:
+    """The bytes before the images, which end with the labels, and the shape of the images."""
+    with open(path, "rb") as file:
+        size = file.read(8)
+        header = file.read(min(int.from_bytes(size, "little"), MOST_HEADER))
+        described = json.loads(header)
+        start, end = described["labels"]["data_offsets"]
+        return size + header + file.read(end - start), tuple(described["images"]["shape"])

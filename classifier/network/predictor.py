@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from classifier.data.rows import Rows
 from classifier.errors import InputError
 from classifier.network.checkpoint import load_checkpoint
 from classifier.network.inference import batch_size, predict_logits
@@ -37,12 +38,12 @@ class Predictor:
         """What the last digits of the probabilities depend on."""
         return describe_environment(self.device, self.dtype, self.metadata.model)
 
-    def __call__(self, images: np.ndarray) -> np.ndarray:
-        """Probabilities, float64 [N, num_classes], of stored images, uint8 [N, 3, size, size], which may be mapped."""
+    def __call__(self, images: np.ndarray | Rows) -> np.ndarray:
+        """Probabilities, float64 [N, num_classes], of stored images, uint8 [N, 3, size, size], a batch at a time."""
         return self.answer(self.batches(images))
 
-    def batches(self, images: np.ndarray) -> Iterator[Tensor]:
-        """Stored images, uint8 [N, 3, size, size], which may be mapped, on the device, as many at once as fit."""
+    def batches(self, images: np.ndarray | Rows) -> Iterator[Tensor]:
+        """Stored images, uint8 [N, 3, size, size], on the device, as many at once as fit."""
         size = batch_size(self.network)
         for start in range(0, len(images), size):
             yield torch.from_numpy(np.array(images[start : start + size])).to(self.device)

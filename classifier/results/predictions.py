@@ -8,6 +8,7 @@ import io
 from collections.abc import Callable
 
 from classifier.data.prepared import list_prepared
+from classifier.data.rows import Rows
 from classifier.errors import InputError, shown
 from classifier.files import write_table
 from classifier.paths import CHECKPOINT, COLUMNS, LISTING, PREDICTIONS, PREPARED
@@ -106,7 +107,10 @@ def require_prepared(predictions: pd.DataFrame) -> str:
 
 
 def require_same_model(
-    predictions: pd.DataFrame, images: np.ndarray, classes: list[str], predict: Callable[[np.ndarray], np.ndarray]
+    predictions: pd.DataFrame,
+    images: np.ndarray | Rows,
+    classes: list[str],
+    predict: Callable[[np.ndarray], np.ndarray],
 ) -> None:
     """Ask a model about some of the images again, so that nobody shows it with the results of another.
 

@@ -8,6 +8,7 @@ named, at most one in twenty is expected to be chance, however many slices were 
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from classifier.data.rows import Rows
 from classifier.results.intervals import wilson
 from classifier.results.predictions import is_right
 
@@ -32,13 +33,14 @@ class Slice(NamedTuple):
     rest_wrong: int
 
 
-def measure(images: np.ndarray) -> pd.DataFrame:
-    """`brightness` and `sharpness` of images, uint8 [N, 3, H, W], which may be mapped, a row each.
+def measure(images: np.ndarray | Rows) -> pd.DataFrame:
+    """`brightness` and `sharpness` of images, uint8 [N, 3, H, W], a row each; they are read one after the other.
 
     Brightness is the mean level, sharpness the standard deviation of the discrete Laplacian of the levels, both of 255.
     """
     rows = []
-    for image in images:
+    for index in range(len(images)):
+        image = images[index]
         grey = image.mean(0, dtype=np.float32)
         inner = grey[1:-1, 1:-1]
         laplacian = grey[:-2, 1:-1] + grey[2:, 1:-1] + grey[1:-1, :-2] + grey[1:-1, 2:] - 4 * inner

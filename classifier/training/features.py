@@ -4,6 +4,7 @@ from classifier.config import TrainParams
 from classifier.data.loader import ResidentSource, Source
 from classifier.network.inference import batch_size
 from classifier.network.network import Network
+from classifier.training.distributed import Processes
 from classifier.training.loop import Trainer
 
 import torch
@@ -40,8 +41,11 @@ class HeadTrainer(Trainer):
         return features[torch.arange(len(features), device=features.device), mirror.long()]
 
 
-def compute(network: Network, source: Source, dtype: torch.dtype, mirrored: bool) -> ResidentSource:
-    """What the head of `network` gets for each image and, if `mirrored`, for its mirror image.
+def compute(
+    network: Network, source: Source, dtype: torch.dtype, mirrored: bool, processes: Processes
+) -> ResidentSource:
+    """What the head of `network` gets for each image and, if `mirrored`, for its mirror image; of which each process
+    computes a part.
 
     Returns a source of float32 [N, 1 or 2, features] in the place of images.
     """
@@ -50,11 +54,11 @@ def compute(network: Network, source: Source, dtype: torch.dtype, mirrored: bool
     hook = network.head.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].float()))
     network.eval()
     with torch.inference_mode():
-        for images in source.in_order(batch_size(network)):
+        for images in source.in_order(batch_size(network), processes.part(len(source.labels))):
             with torch.autocast(images.device.type, dtype, enabled=dtype != torch.float32):
                 for view in (images, images.flip(-1))[: 1 + mirrored]:
                     network.module(network.see(view))
             features.append(torch.stack(seen, 1))
             seen.clear()
     hook.remove()
-    return ResidentSource(torch.cat(features), source.labels)
+    return ResidentSource(processes.gather(torch.cat(features), len(source.labels)), source.labels)

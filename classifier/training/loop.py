@@ -1,20 +1,22 @@
-"""One epoch of training and of validation, wherever the images are."""
+"""One epoch of training, wherever the images are."""
 
 from dataclasses import dataclass
 
 from classifier.config import TrainParams
 from classifier.data.augment import Augment
+from classifier.data.augment.draws import PartGenerator
 from classifier.data.augment.mixing import cutmix, mixup
-from classifier.data.loader import Source
+from classifier.data.loader import Source, count_steps
 from classifier.errors import InputError
-from classifier.network.inference import batch_size, predict_logits
 from classifier.network.network import Network
 from classifier.reproducibility import step_seed
 from classifier.training.average import Average
 from classifier.training.criterion import Criterion
+from classifier.training.distributed import ALONE, Processes
 from classifier.training.optim import build_optimizers, lr_factor
 from classifier.training.order import epoch_order
 from classifier.training.progress import Progress
+from classifier.training.resume import NO_PARTS, Parts
 
 import torch
 import torch.nn.functional as F
@@ -23,7 +25,10 @@ from torch import Tensor, nn
 
 @dataclass
 class Trainer:
-    """What one training step needs. All its randomness comes from (seed, epoch, step)."""
+    """What one training step needs. All its randomness comes from (seed, epoch, step).
+
+    Batches are those of all `processes` together, of which this one has its part.
+    """
 
     network: Network
     params: TrainParams
@@ -32,18 +37,24 @@ class Trainer:
     low_res_size: int
     device: torch.device
     dtype: torch.dtype
+    processes: Processes = ALONE
 
     def __post_init__(self) -> None:
         self.network.freeze(self.params.freeze)
+        self.processes.prepare(self.network, self.params.model)
         self.optimizers = build_optimizers(self.network, self.params)
         self.lr_factor = lr_factor(self.params.schedule, self.params.warmup)
         self.peak_lrs = [[group["lr"] for group in o.param_groups] for o in self.optimizers]
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.dtype == torch.float16)
-        self.generator = torch.Generator(self.device)
+        self.generator = PartGenerator(self.device)
         self.average = Average(self.network, self.params.ema) if self.params.ema else None
 
-    def train_one_epoch(self, data: Source, epoch: int, progress: Progress) -> tuple[float, float, float]:
+    def train_one_epoch(
+        self, data: Source, epoch: int, progress: Progress, parts: Parts = NO_PARTS
+    ) -> tuple[float, float, float]:
         """Show the network every training image once, or as often as it weighs, in batches of nearly equal size.
+
+        `parts` say what of the epoch is done already, and save what is done between two steps when that is due.
 
         Returns:
             the learning rate of the first step, mean loss and accuracy.
@@ -53,30 +64,44 @@ class Trainer:
         """
         self.network.freeze("backbone" if epoch < self.params.freeze_epochs else self.params.freeze)
         self.network.train()
-        steps = self.steps(data)
+        steps, first = self.steps(data), parts.begun.steps
         generator = torch.Generator().manual_seed(step_seed(self.params.seed, epoch, 0))
         weights = self.criterion.sampling_weights
         image_weights = None if weights is None else weights[data.labels].cpu()
         order = epoch_order(image_weights, len(data.labels), generator).to(self.device)
         mirrored = self.choose_mirrored(len(data.labels), epoch)
-        losses, correct = torch.zeros(steps, device=self.device), torch.zeros(steps, device=self.device)
-        lrs = []
-        indices = order.tensor_split(steps)
-        for step, (batch, images) in enumerate(zip(indices, data.batches(indices), strict=True)):
+        done = parts.begun.padded(steps, self.device)
+        batches = order.tensor_split(steps)[first:]
+        own = [batch[self.processes.part(len(batch))] for batch in batches]
+        for step, (batch, mine, images) in enumerate(zip(batches, own, data.batches(own), strict=True), first):
             self.reseed(epoch, step + 1)
-            share = (epoch * steps + step) / (self.params.epochs * steps)
-            lrs.append(self.set_lr(share))
+            self.generator.divide(len(batch), self.processes.part(len(batch)))
+            share = self.share(epoch, step, steps)
+            self.set_lr(share)
             self.network.set_progress(share)
             size = self.low_res_size if share < self.params.low_res_share else None
-            mirror = None if mirrored is None else mirrored[batch]
-            losses[step], correct[step] = self.train_step(images, data.labels[batch], size, mirror)
+            mirror = None if mirrored is None else mirrored[mine]
+            own_labels = data.labels[mine]
+            done.losses[step], done.accuracies[step] = self.train_step(images, own_labels, size, mirror, len(batch))
             progress.update(len(batch))
+            if step + 1 < steps and parts.due():
+                self.require_finite(done.losses[: step + 1], epoch, steps)
+                parts.save(done.first(step + 1))
         # Read once per epoch: reading a loss at each step would make a GPU wait at each step.
+        self.require_finite(done.losses, epoch, steps)
+        return self.set_lr(self.share(epoch, 0, steps)), done.losses.mean().item(), done.accuracies.mean().item()
+
+    def share(self, epoch: int, step: int, steps: int) -> float:
+        """The share of training that is over before a step, in [0, 1)."""
+        return (epoch * steps + step) / (self.params.epochs * steps)
+
+    def require_finite(self, losses: Tensor, epoch: int, steps: int) -> None:
+        """Raise an InputError that names epoch, step and learning rate of the first loss that is not finite."""
         if not losses.isfinite().all():
             step = int(losses.isfinite().logical_not().nonzero()[0])
-            where = f"at epoch {epoch + 1}, step {step + 1}, learning rate {lrs[step]:.3g}"
+            lr = self.set_lr(self.share(epoch, step, steps))
+            where = f"at epoch {epoch + 1}, step {step + 1}, learning rate {lr:.3g}"
             raise diverged("loss", losses[step].item(), where)
-        return lrs[0], losses.mean().item(), correct.mean().item()
 
     @property
     def judged(self) -> Network:
@@ -107,24 +132,26 @@ class Trainer:
 
     def steps(self, data: Source) -> int:
         """The number of updates in an epoch, each of two images at least, which batch norm needs."""
-        count = len(data.labels)
-        return max(1, min(round(count / self.params.batch_size), count // 2))
+        return count_steps(data, self.params.batch_size)
 
     def train_step(
-        self, images: Tensor, labels: Tensor, size: int | None = None, mirror: Tensor | None = None
+        self, images: Tensor, labels: Tensor, size: int | None = None, mirror: Tensor | None = None, count: int = 0
     ) -> tuple[Tensor, Tensor]:
         """One update, on images resized to `size` if given, of which those are mirrored that `mirror`, bool [N], names.
 
-        Returns the mean loss and the accuracy of the batch, on the device; mixed images count by their own labels.
+        The images are this process's part of a batch of `count`, or all of it. Returns the mean loss and the accuracy
+        of the batch, on the device; mixed images count by their own labels.
         """
-        x, targets = self.mix(self.see(images, size, mirror), labels)
+        count = count or len(images)
+        x, targets = self.mix(self.see(images, size, mirror), labels, count)
+        self.processes.draw_apart()
         logits, losses = [], []
         parts = max(1, min(self.params.accumulate, len(x) // 2))
         for part, target in zip(x.tensor_split(parts), targets.tensor_split(parts), strict=True):
             with torch.autocast(self.device.type, self.dtype, enabled=self.dtype != torch.float32):
                 logits.append(self.network(part))
-            losses.append(self.criterion(logits[-1], target) * (len(part) / len(x)))
-            self.scaler.scale(losses[-1]).backward()
+            losses.append(self.criterion(logits[-1], target) * (len(part) / count))
+            self.scaler.scale(losses[-1] * self.processes.size).backward()  # of gradients, the mean is taken
         if self.params.clip_norm:
             for optimizer in self.optimizers:
                 self.scaler.unscale_(optimizer)
@@ -136,7 +163,8 @@ class Trainer:
         if self.average:
             self.average.update(self.network)
         loss, answers = torch.stack(losses).sum().detach(), torch.cat(logits).detach().argmax(1)
-        return loss, (answers == labels).float().mean()
+        loss, accuracy = self.processes.sum(torch.stack([loss, (answers == labels).float().sum() / count]))
+        return loss, accuracy
 
     def see(self, images: Tensor, size: int | None, mirror: Tensor | None) -> Tensor:
         """What the network sees of stored images: augmented, and standardised."""
@@ -147,14 +175,20 @@ class Trainer:
             x = F.interpolate(x, size=(size, size), mode="bilinear", antialias=True)
         return self.network.normalize(x)
 
-    def mix(self, x: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
-        """The batch after MixUp or CutMix, with soft labels, or as it is; with both, half of the batches get each."""
+    def mix(self, x: Tensor, labels: Tensor, count: int) -> tuple[Tensor, Tensor]:
+        """The batch after MixUp or CutMix, with soft labels, or as it is; with both, half of the batches get each.
+
+        Partners come from the whole batch of `count` images.
+        """
         wanted = [(mixup, self.params.mixup), (cutmix, self.params.cutmix)]
         if not (chosen := [(how, alpha) for how, alpha in wanted if alpha]):
             return x, labels
         how, alpha = chosen[int(torch.randint(len(chosen), ()))]  # from the global generator, which is reseeded too
+        x, labels = self.processes.gather(x, count), self.processes.gather(labels, count)
         soft = F.one_hot(labels, len(self.criterion.loss_weights)).float()
-        return how(x, soft, alpha, self.generator)
+        part = self.processes.part(count)
+        mixed, targets = how(x, soft, alpha, self.generator)
+        return mixed[part], targets[part]
 
     def choose_mirrored(self, count: int, epoch: int) -> Tensor | None:
         """Which of `count` images to mirror in `epoch`, bool [count]: some half of them, then the others, in turn.
@@ -178,20 +212,6 @@ class Trainer:
             for group, peak in zip(optimizer.param_groups, peaks, strict=True):
                 group["lr"] = peak * self.lr_factor(progress)
         return self.optimizers[0].param_groups[0]["lr"]
-
-
-def validate(trainer: Trainer, data: Source) -> tuple[float, float, list[float]]:
-    """Mean cross-entropy, unweighted and unsmoothed, accuracy, and the recall of each class."""
-    logits = validation_logits(trainer, data)
-    correct = logits.argmax(1) == data.labels
-    classes = logits.shape[1]
-    recall = data.labels[correct].bincount(minlength=classes) / data.labels.bincount(minlength=classes)
-    return F.cross_entropy(logits, data.labels).item(), correct.float().mean().item(), recall.tolist()
-
-
-def validation_logits(trainer: Trainer, data: Source) -> Tensor:
-    """Logits, float32 [N, num_classes], of the network that counts."""
-    return predict_logits(trainer.judged, data.in_order(batch_size(trainer.judged)), trainer.dtype)
 
 
 def diverged(what: str, value: float, where: str) -> InputError:

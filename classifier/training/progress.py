@@ -20,16 +20,18 @@ class Progress:
         images: that an epoch shows.
         done: epochs that an earlier run of the same training has finished.
         work: what the steps to come cost in all, validation included, in units of the first step's cost.
+        shown: whether there may be a bar; of several processes, one shows it.
     """
 
-    def __init__(self, epochs: int, steps: int, images: int, done: int, work: float):
+    def __init__(self, epochs: int, steps: int, images: int, done: int, work: float, shown: bool = True):
         self.epochs, self.steps, self.images, self.work = epochs, steps, images, work
         self.epoch, self.shown = done, 0  # images of this epoch
         self.timed, self.seconds = -UNSTEADY, 0.0  # steps, and how long they took
         self.last = self.said = time.monotonic()
         self.expected = work > 0
         self.left = count(epochs - done, "more epoch" if done else "epoch")
-        self.bar = tqdm(total=epochs * images, initial=done * images, unit=" images", unit_scale=True, disable=None)
+        disable = None if shown else True  # None: where there is no terminal
+        self.bar = tqdm(total=epochs * images, initial=done * images, unit=" images", unit_scale=True, disable=disable)
 
     def __enter__(self) -> "Progress":
         return self
@@ -60,9 +62,10 @@ class Progress:
             self.said = now
             self.write(f"epoch {self.epoch + 1}/{self.epochs}: {self.shown / self.images:.0%} of its images")
 
-    def begin_epoch(self, epoch: int) -> None:
-        """Hear that the first step of an epoch, counted from 0, comes next."""
-        self.epoch, self.shown = epoch, 0
+    def begin_epoch(self, epoch: int, shown: int = 0) -> None:
+        """Hear that an epoch, counted from 0, comes next, of whose images an earlier run has `shown` so many."""
+        self.epoch, self.shown = epoch, shown
+        self.bar.update(shown)
         self.last = self.said = time.monotonic()
 
 

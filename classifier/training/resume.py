@@ -1,4 +1,4 @@
-"""State of an unfinished training, so that a crash costs an epoch at most.
+"""State of an unfinished training, so that a crash costs a few minutes at most.
 
 It lies in .resume/ of the repository, named after a digest of all that determines the result:
 another parameter, image, line of code or version makes another name, and training starts afresh.
@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from classifier.errors import InputError
 from classifier.files import sha256
@@ -76,25 +76,65 @@ def alone(path: Path) -> Iterator[None]:
         path.unlink(missing_ok=True)
 
 
+class Begun(NamedTuple):
+    """What has been done of an epoch: the loss and the accuracy of each of its first steps, float [steps] each."""
+
+    losses: Tensor = torch.zeros(0)
+    accuracies: Tensor = torch.zeros(0)
+
+    @property
+    def steps(self) -> int:
+        return len(self.losses)
+
+    def first(self, steps: int) -> "Begun":
+        """What it was after so many steps."""
+        return Begun(*(values[:steps] for values in self))
+
+    def padded(self, steps: int, device: torch.device) -> "Begun":
+        """The same with room for so many steps, on the device."""
+        return Begun(*(torch.cat([values, torch.zeros(steps - len(values))]).to(device) for values in self))
+
+
+class Parts:
+    """Of an epoch that is done in parts: what is `begun` of it, and when to save more. These save nothing."""
+
+    begun = Begun()
+
+    def due(self) -> bool:
+        return False
+
+    def save(self, begun: Begun) -> None:
+        pass
+
+
+NO_PARTS = Parts()
+
+
+class State(NamedTuple):
+    """A saved state: tensors by group and name, and what else was saved with them (JSON)."""
+
+    groups: dict[str, dict[str, Tensor]]
+    values: dict[str, Any]
+
+
 def save_state(
-    path: Path, modules: dict[str, nn.Module], optimizers: list, weights: dict[str, Tensor], values: dict[str, Any]
+    path: Path,
+    modules: dict[str, nn.Module],
+    optimizers: list,
+    groups: dict[str, dict[str, Tensor]],
+    values: dict[str, Any],
 ) -> None:
-    """Save modules by their names, the optimizers, the `weights` to keep so far and `values` (JSON), atomically."""
+    """Save modules by their names, the optimizers, further `groups` of tensors and `values` (JSON), atomically."""
     tensors = {f"{key}.{name}": t for key, module in modules.items() for name, t in module.state_dict().items()}
-    tensors |= {f"weights.{name}": t for name, t in weights.items()}
+    tensors |= {f"{key}.{name}": t for key, group in groups.items() for name, t in group.items()}
     for i, optimizer in enumerate(optimizers):
         for index, state in optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{i}.{index}.{name}": t for name, t in state.items() if t is not None}
     write_tensors(path, KEY, tensors, values)
 
 
-def load_state(
-    path: Path, modules: dict[str, nn.Module], optimizers: list
-) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-    """Put a saved state into `modules` and `optimizers`; returns the weights and values saved with it.
-
-    Returns None if there is none, or, after saying so, if it is damaged.
-    """
+def read_state(path: Path) -> State | None:
+    """Read a saved state; None if there is none, or, after saying so, if it is damaged."""
     try:
         tensors, values = read_tensors(path, KEY)
     except FileNotFoundError:
@@ -102,13 +142,18 @@ def load_state(
     except InputError as error:
         print(f"starting afresh: {error}")
         return None
-    groups: dict[str, dict[str, Tensor]] = {key: {} for key in (*modules, "weights", "optimizer")}
+    groups: dict[str, dict[str, Tensor]] = {}
     for name, tensor in tensors.items():
         group, _, rest = name.partition(".")
-        groups[group][rest] = tensor
+        groups.setdefault(group, {})[rest] = tensor
+    return State(groups, values)
+
+
+def restore(state: State, modules: dict[str, nn.Module], optimizers: list) -> None:
+    """Put a saved state into `modules` and `optimizers`."""
     for key, module in modules.items():
-        module.load_state_dict(groups[key])
-    for name, tensor in groups["optimizer"].items():
+        module.load_state_dict(state.groups[key])
+    for name, tensor in state.groups.get("optimizer", {}).items():
         i, index, key = name.split(".")
         optimizer = optimizers[int(i)]
         parameter = [p for group in optimizer.param_groups for p in group["params"]][int(index)]
@@ -117,4 +162,3 @@ def load_state(
         elif optimizer.defaults.get("fused"):  # the number of updates lies beside the parameter then
             tensor = tensor.to(parameter.device)
         optimizer.state[parameter][key] = tensor
-    return groups["weights"], values

@@ -18,6 +18,7 @@ pytestmark = pytest.mark.slow
 
 EPOCHS = 4
 PARAMS = {"train.epochs": EPOCHS, "train.batch_size": 4, "train.augment": {"RandomErasing": {"p": 1.0}}}
+STEPS = round(3 * 40 * 0.75 / 4)  # of an epoch: a quarter of the 120 images is held out
 RESULTS = ["models/classifier.safetensors", "plots/history.csv"]
 
 HERE = Path(__file__).parent
@@ -77,9 +78,9 @@ def remove_results() -> None:
         Path(name).unlink(missing_ok=True)
 
 
-def train(*runner: str) -> subprocess.CompletedProcess:
+def train(*runner: str, **environment: str) -> subprocess.CompletedProcess:
     """Run train.py here, in a fork of the warm process, which signals and limits meet as they do any other."""
-    process = Clone(Path.cwd()).start("python", *runner, "train.py")
+    process = Clone(Path.cwd(), environment).start("python", *runner, "train.py")
     output, _ = process.communicate()
     return subprocess.CompletedProcess(process.args, process.returncode, output)
 
@@ -93,6 +94,19 @@ def test_killed_while_saving(uninterrupted, rename):
     assert again.returncode == 0, again.stdout
     whole_epochs = min(rename - 1, EPOCHS)
     assert (f"going on after epoch {whole_epochs}," in again.stdout) == (whole_epochs > 0)
+    assert results() == uninterrupted
+    assert not list(Path(".resume").glob("*.safetensors"))
+
+
+@pytest.mark.parametrize("step", [1, 2, STEPS + 1, EPOCHS * STEPS - 1])
+def test_killed_within_an_epoch(uninterrupted, step):
+    killed = train(
+        *KILLED_AT_RENAME, str(step + 1), SAVE_EVERY="0"
+    )  # each step saves its state, the next one is killed
+    assert killed.returncode == -signal.SIGKILL, killed.stdout
+    epoch, within = divmod(step, STEPS)
+    again = train()
+    assert f"going on after step {within} of epoch {epoch + 1}, where" in again.stdout
     assert results() == uninterrupted
     assert not list(Path(".resume").glob("*.safetensors"))
 
@@ -123,7 +137,7 @@ def test_killed_at_any_moment(uninterrupted):
 def test_a_polite_signal_leaves_a_sentence_and_no_partial_output(uninterrupted, number):
     stopped = train(KILLED_AT_RENAME[0], str(int(number)), "3")
     assert stopped.returncode != 0
-    assert "interrupted in epoch 3: the same command goes on from the last whole epoch." in stopped.stdout
+    assert "interrupted in epoch 3: the same command goes on from the last saved state." in stopped.stdout
     assert "Traceback" not in stopped.stdout
     assert not list(Path.cwd().rglob(".*.tmp"))
     assert not Path(RESULTS[0]).exists()
@@ -187,6 +201,15 @@ def test_mutant_without_reseeding_goes_on_with_other_bits(mutate):
     train()
     whole = results()
     train(*KILLED_AT_RENAME, "3")
+    train()
+    assert results() != whole
+
+
+def test_mutant_that_forgets_what_an_epoch_has_begun_ends_with_other_bits(mutate):
+    mutate("classifier/training/loop.py", "first = self.steps(data), parts.begun.steps", "first = self.steps(data), 0")
+    train()
+    whole = results()
+    train(*KILLED_AT_RENAME, "3", SAVE_EVERY="0")
     train()
     assert results() != whole
 

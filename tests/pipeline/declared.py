@@ -19,6 +19,11 @@ RECORDER = Path(__file__).with_name("recorder.py")
 # reason why it cannot change a result.
 EXEMPT = {
     "consults DEVICE": "where to run: another kind of device rounds differently, as the README says",
+    "consults SPLITS": "where a split lies, which changes no bit: tests/unit/test_train.py",
+    "consults SAVE_EVERY": "how often that state is saved",
+    "consults WORLD_SIZE": "how many processes train together: others round differently, as docs/scaling.md says",
+    "opens /proc/*": "how much memory is free decides where a split lies",
+    "opens /sys/fs/cgroup/*": "how much memory the job may have, for the same",
     "consults CUBLAS_WORKSPACE_CONFIG": "set where it is not, so that cuBLAS gives the same bits each time",
     "reads classifier/tracking*": "it tells W&B what the stage does; tests/faults compares the bytes without it",
     "consults WANDB_*": "where the log goes",
@@ -50,7 +55,7 @@ def record(repository: Path, stage: Declared, scratch: Path) -> dict[str, list[s
     """Run a stage in a whole repository; returns what recorder.py saw of it."""
     report = scratch / "report.json"
     words = shlex.split(stage.command)
-    script = words[words.index("python") + 1 :]
+    script = words[next(i for i, word in enumerate(words) if word in ("python", "${LAUNCH:-python}")) + 1 :]
     # No bytecode, so that the files of modules are seen to be read.
     python = [sys.executable, "-B", "-X", f"pycache_prefix={scratch / 'none'}"]
     environment = os.environ | {"DVC_ROOT": str(repository)}

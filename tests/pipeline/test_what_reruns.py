@@ -27,7 +27,7 @@ EDITS = {
     ),
     "a description in dvc.yaml": ("dvc.yaml", "desc: Train a network", "desc: Training", []),
     "a plot in dvc.yaml": ("dvc.yaml", "title: Accuracy per epoch", "title: Accuracy", []),
-    "a command in dvc.yaml": ("dvc.yaml", "${python} train.py", "${python} -u train.py", ["train"]),
+    "a command in dvc.yaml": ("dvc.yaml", "{LAUNCH:-python} train.py", "{LAUNCH:-python} -u train.py", ["train"]),
 }
 
 # What else must be other than in the digits' params.yaml for another value of a parameter to be valid.

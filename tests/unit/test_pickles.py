@@ -6,7 +6,7 @@ Checkpoints have this test in test_checkpoint.py, weights in test_pretrained.py,
 import io
 import pickle
 
-from classifier.training.resume import load_state
+from classifier.training.resume import read_state
 
 import pytest
 import torch
@@ -45,5 +45,5 @@ def malicious(request, workspace):
 def test_a_pickle_in_the_place_of_a_state_to_go_on_from_is_not_read(malicious, workspace, capsys):
     state = workspace / "0123456789abcdef.safetensors"
     state.write_bytes(malicious)
-    assert load_state(state, {}, []) is None
+    assert read_state(state) is None
     assert f"starting afresh: {state}" in capsys.readouterr().out

@@ -11,7 +11,9 @@ from collections import Counter
 from pathlib import Path
 
 import prepare
+from classifier.data import parallel, rows
 from classifier.data.images import decode
+from classifier.data.layouts import Sample
 from classifier.data.prepared import SplitWriter
 from classifier.data.splits import Entry, hold_out
 from classifier.errors import InputError
@@ -225,9 +227,9 @@ def test_chunks_and_threads_keep_the_order_of_the_images(small_dataset, run_prep
     small_dataset(train=8, test=3)
     run_prepare()
     expected = outputs()
-    monkeypatch.setattr(prepare, "CHUNK", 5)
-    for worth_a_thread in (0, 10**9):
-        monkeypatch.setattr(prepare, "WORTH_A_THREAD", worth_a_thread)
+    for chunk, worth_a_thread in (((5, 10**9), 0), ((256, 5 * 3 * 16**2), 2000), ((5, 10**9), 10**9)):
+        monkeypatch.setattr(prepare, "CHUNK", chunk)
+        monkeypatch.setattr(parallel, "WORTH_A_THREAD", worth_a_thread)
         run_prepare()
         assert outputs() == expected
 
@@ -263,7 +265,8 @@ def test_the_safetensors_library_reads_what_is_written(small_dataset, run_prepar
 
 @pytest.mark.parametrize("count", [1, 2, 3, 9])
 @pytest.mark.parametrize("image_size", [5, 8])
-def test_tensors_written_piece_by_piece_are_read_back(count, image_size):
+def test_tensors_written_piece_by_piece_are_read_back(count, image_size, monkeypatch):
+    monkeypatch.setattr(rows, "BLOCK", 3 * 3 * image_size**2)
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 5, count)
     images = rng.integers(0, 256, (count, 3, image_size, image_size), dtype=np.uint8)
@@ -274,7 +277,10 @@ def test_tensors_written_piece_by_piece_are_read_back(count, image_size):
     tensors = safetensors.numpy.load(file.getvalue())
     assert np.array_equal(tensors["images"], images)
     assert np.array_equal(tensors["labels"], labels)
-    assert writer.sha256() == hashlib.sha256(file.getvalue()).hexdigest()
+    head = file.getvalue()[: -images.nbytes]
+    blocks = [images[i : i + 3].tobytes() for i in range(0, count, 3)]
+    digests = [hashlib.sha256(part).hexdigest() for part in (head, *blocks)]
+    assert writer.digests() == {"head": digests[0], "blocks": digests[1:]}
 
 
 def test_two_runs_in_processes_with_other_hash_seeds_write_the_same_bytes(small_dataset, run_prepare):
@@ -301,7 +307,7 @@ def test_two_runs_in_processes_with_other_hash_seeds_write_the_same_bytes(small_
 def test_all_images_that_cannot_be_used_are_named_and_nothing_is_written(
     small_dataset, run_prepare, monkeypatch, worth_a_thread
 ):
-    monkeypatch.setattr(prepare, "WORTH_A_THREAD", worth_a_thread)
+    monkeypatch.setattr(parallel, "WORTH_A_THREAD", worth_a_thread)
     root = small_dataset()
     whole = (root / "train/cat/000.png").read_bytes()
     (root / "train/cat/000.png").write_bytes(whole[: len(whole) // 2])
@@ -328,6 +334,27 @@ def test_a_bad_image_leaves_what_an_earlier_run_wrote(small_dataset, run_prepare
     with pytest.raises(InputError):
         run_prepare()
     assert outputs() == before
+
+
+def test_few_images_are_in_memory_at_a_time(monkeypatch):
+    alive, most = set(), 0
+
+    def samples():
+        for i in range(200):
+            alive.add(i)
+            nonlocal most
+            most = max(most, len(alive))
+            yield Sample(str(i), i, bytes(1000))
+
+    def work(sample):
+        return sample.label
+
+    monkeypatch.setattr(parallel, "WORTH_A_THREAD", 3000)
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    for i, label in enumerate(parallel.on_all_cores(work, samples())):
+        assert label == i
+        alive.discard(i)
+    assert 3 < most <= 3 * 6, "groups of three: four that wait, one that is read, one that is taken"
 
 
 # Augmentation that is written into the training split

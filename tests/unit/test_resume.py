@@ -11,8 +11,8 @@ import prepare
 import train
 from classifier.errors import InputError
 from classifier.paths import CHECKPOINT, HISTORY
-from classifier.training import resume
-from classifier.training.resume import alone, load_state, save_state, state_path
+from classifier.training import record, resume
+from classifier.training.resume import alone, read_state, restore, save_state, state_path
 from tests.conftest import ROOT
 
 import pytest
@@ -25,20 +25,30 @@ FINISHED = [str(CHECKPOINT), str(HISTORY)]
 
 @pytest.fixture
 def run_train(workspace, small_dataset, params, monkeypatch):
-    """A function: train on a small dataset; with `until`, stop before that epoch as Ctrl+C would."""
+    """A function: train on a small dataset; stop before an epoch, `until`, or after some `steps`, as Ctrl+C would."""
     monkeypatch.setattr(resume, "FOLDER", Path(".resume"))
     small_dataset()
     Path("params.yaml").write_text(params())
     prepare.main()
-    train_one_epoch = train.Trainer.train_one_epoch
+    train_one_epoch, train_step = train.Trainer.train_one_epoch, train.Trainer.train_step
 
-    def run(changes=None, until=None) -> dict[str, bytes]:
-        def stop(self, data, epoch, bar):
+    def run(changes=None, until=None, steps=None) -> dict[str, bytes]:
+        done = 0
+
+        def stop(self, data, epoch, *rest):
             if epoch == until:
                 raise KeyboardInterrupt
-            return train_one_epoch(self, data, epoch, bar)
+            return train_one_epoch(self, data, epoch, *rest)
+
+        def stop_step(*arguments):
+            nonlocal done
+            if done == steps:
+                raise KeyboardInterrupt
+            done += 1
+            return train_step(*arguments)
 
         monkeypatch.setattr(train.Trainer, "train_one_epoch", stop)
+        monkeypatch.setattr(train.Trainer, "train_step", stop_step)
         Path("params.yaml").write_text(params({"train.epochs": 4} | (changes or {})))
         train.main()
         return {name: Path(name).read_bytes() for name in FINISHED}
@@ -46,10 +56,12 @@ def run_train(workspace, small_dataset, params, monkeypatch):
     return run
 
 
-def interrupt(run, changes=None, until=2) -> Path:
+def interrupt(run, changes=None, until=2, steps=None) -> Path:
     """Stop a training; returns the file with its state."""
-    with pytest.raises(SystemExit, match=f"interrupted in epoch {until + 1}: the same command goes on"):
-        run(changes, until)
+    with pytest.raises(
+        SystemExit, match=r"interrupted in epoch \d: the same command goes on from the last saved state"
+    ):
+        run(changes, until, steps)
     (state,) = Path(".resume").glob("*.safetensors")
     return state
 
@@ -79,6 +91,61 @@ def test_a_resumed_training_ends_with_the_same_bytes(run_train, params, variant,
     interrupt(run_train, changes)
     assert run_train(changes) == whole
     assert "going on after epoch 2" in capsys.readouterr().out
+
+
+WITHIN = {
+    "augmented": {"train.augment": {"RandomErasing": {}}, "train.flip": "alternating"},
+    "class weights, margins and no momentum": VARIANTS["sgd without momentum"]
+    | {"train.class_weights": {"cat": 2.0}, "train.class_weighting": "logits"},
+    "scaled gradients": {"train.optimizer": "sgd", "train.lr": 0.02, "train.precision": "fp16"},
+    "mixed": {"train.mixup": 0.4, "train.cutmix": 1.0, "train.accumulate": 2, "train.ema": 0.9},
+    "low resolution first": VARIANTS["low resolution first"],
+    "a network with dropout": VARIANTS["a network with dropout"],
+}
+
+
+@pytest.mark.parametrize("variant", WITHIN)
+def test_a_training_that_stops_within_epochs_ends_with_the_same_bytes(run_train, params, monkeypatch, variant, capsys):
+    changes = WITHIN[variant] | {"train.batch_size": 6, "train.epochs": 2}
+    if "prepare.image_size" in changes:
+        Path("params.yaml").write_text(params(changes))
+        prepare.main()
+    whole = run_train(changes)
+    for name in FINISHED:
+        Path(name).unlink()
+    monkeypatch.setenv("SAVE_EVERY", "0")
+    for _ in range(2):
+        interrupt(run_train, changes, until=None, steps=2)  # of 2 × 3
+    assert run_train(changes) == whole
+    told = capsys.readouterr().out
+    assert "going on after step 2 of epoch 1, where" in told
+    assert "going on after step 1 of epoch 2, where" in told
+
+
+def test_saving_within_epochs_changes_no_byte(run_train, monkeypatch):
+    changes = {"train.batch_size": 4, "train.epochs": 2, "train.ema": 0.9}
+    whole = run_train(changes)
+    monkeypatch.setenv("SAVE_EVERY", "0")
+    assert run_train(changes) == whole
+
+
+def test_states_within_an_epoch_are_saved_by_the_clock(run_train, monkeypatch):
+    saved = []
+    monkeypatch.setattr(record.Record, "save", lambda self, begun: saved.append(begun.steps))
+    run_train({"train.batch_size": 4, "train.epochs": 2})
+    assert saved == [0, 0], "after each epoch: no epoch takes five minutes"
+    monkeypatch.setenv("SAVE_EVERY", "soon")
+    with pytest.raises(InputError, match="SAVE_EVERY=soon must be a number of seconds"):
+        run_train({"train.epochs": 3})
+
+
+def test_a_state_with_a_loss_that_is_not_finite_is_not_saved(run_train, monkeypatch):
+    monkeypatch.setenv("SAVE_EVERY", "0")
+    with pytest.raises(InputError, match=r"loss is (nan|inf) at epoch 1, step \d"):
+        run_train({"train.optimizer": "sgd", "train.lr": 1e30, "train.batch_size": 4})
+    (state,) = Path(".resume").glob("*.safetensors")
+    losses = resume.read_state(state).groups["begun"]["losses"]
+    assert losses.isfinite().all()
 
 
 def test_a_training_that_ends_well_leaves_no_state(run_train):
@@ -200,12 +267,14 @@ def test_state_keeps_every_optimizer_value_and_its_memory_layout(tmp_path):
     for optimizer in optimizers:
         model(torch.rand(2, 3, 5, 5)).sum().backward()
         optimizer.step()
-    save_state(tmp_path / "s", {"model": model}, optimizers, {"w": torch.ones(2)}, {"epoch": 3, "loss": 0.1})
+    groups = {"weights": {"w": torch.ones(2)}}
+    save_state(tmp_path / "s", {"model": model}, optimizers, groups, {"epoch": 3, "loss": 0.1})
 
     restored, again = make()
-    weights, values = load_state(tmp_path / "s", {"model": restored}, again)
-    assert values == {"epoch": 3, "loss": 0.1}
-    assert weights["w"].tolist() == [1, 1]
+    state = read_state(tmp_path / "s")
+    restore(state, {"model": restored}, again)
+    assert state.values == {"epoch": 3, "loss": 0.1}
+    assert state.groups["weights"]["w"].tolist() == [1, 1]
     for before, after in zip(optimizers, again, strict=True):
         for p, q in zip(before.state.values(), after.state.values(), strict=True):
             assert p.keys() == q.keys()
@@ -217,18 +286,17 @@ def test_the_order_of_parameters_does_not_name_another_state():
     assert state_path({"a": 1}) != state_path({"a": 2})
 
 
-def test_the_number_of_updates_returns_to_the_gpu_of_a_fused_optimizer(tmp_path, monkeypatch):
+def test_the_number_of_updates_returns_to_the_gpu_of_a_fused_optimizer(tmp_path):
     model = torch.nn.Linear(2, 1)
     optimizer = AdamW(model.parameters())
     model(torch.ones(1, 2)).sum().backward()
     optimizer.step()
     save_state(tmp_path / "state", {"model": model}, [optimizer], {}, {})
-    read = resume.read_tensors(tmp_path / "state", resume.KEY)
-    monkeypatch.setattr(resume, "read_tensors", lambda *_: read)
+    state = read_state(tmp_path / "state")
     with FakeTensorMode(allow_non_fake_inputs=True):  # tensors without content, so that no GPU is needed
         there = torch.nn.Linear(2, 1, device="cuda")
         fused, plain = AdamW(there.parameters(), fused=True), AdamW(there.parameters())
-        load_state(tmp_path / "state", {"model": there}, [fused])
-        load_state(tmp_path / "state", {"model": there}, [plain])
-    assert {state["step"].device.type for state in fused.state.values()} == {"cuda"}
-    assert {state["step"].device.type for state in plain.state.values()} == {"cpu"}  # where torch wants it
+        restore(state, {"model": there}, [fused])
+        restore(state, {"model": there}, [plain])
+    assert {values["step"].device.type for values in fused.state.values()} == {"cuda"}
+    assert {values["step"].device.type for values in plain.state.values()} == {"cpu"}  # where torch wants it

@@ -12,7 +12,7 @@ import train
 from classifier import reproducibility
 from classifier.config import load_params
 from classifier.data.augment import build_augment
-from classifier.data.loader import ResidentSource
+from classifier.data.loader import PLACES, ResidentSource
 from classifier.errors import InputError
 from classifier.network import inference
 from classifier.network.checkpoint import load_checkpoint
@@ -29,6 +29,7 @@ from classifier.reproducibility import (
 )
 from classifier.tracking.tracker import Tracker
 from classifier.training.criterion import Criterion, weigh_classes
+from classifier.training.distributed import ALONE
 from classifier.training.order import epoch_order
 
 import numpy as np
@@ -191,6 +192,15 @@ def test_the_same_seed_gives_the_same_bytes_and_another_seed_others(run_train):
     assert run_train(changes | {"train.seed": 1}) != first
 
 
+def test_where_the_splits_lie_changes_no_byte(run_train, monkeypatch):
+    changes = {"train.augment": {"RandomErasing": {}}, "train.flip": "alternating", "train.epochs": 2}
+    results = []
+    for place in PLACES:
+        monkeypatch.setenv("SPLITS", place)
+        results.append(run_train(changes))
+    assert results[0] == results[1] == results[2]
+
+
 @pytest.mark.parametrize("seed", [20_260_131, 2**31 - 1, 2**32 - 1])
 def test_large_seeds_such_as_dates_work(run_train, seed):
     run_train({"train.seed": seed})
@@ -302,7 +312,7 @@ def test_weights_that_explode_in_the_last_step_are_not_kept(run_train):
 def test_the_weights_of_the_best_or_of_the_last_epoch_are_kept(monkeypatch, tmp_path, keep, accuracies, epoch):
     model = torch.nn.Linear(1, 1)
 
-    def train_one_epoch(data, epoch, bar):
+    def train_one_epoch(data, epoch, bar, parts):
         torch.nn.init.constant_(model.weight, epoch + 1)
         return 0.1, 1.0, 0.5
 
@@ -313,6 +323,7 @@ def test_the_weights_of_the_best_or_of_the_last_epoch_are_kept(monkeypatch, tmp_
         modules=lambda: {"model": model},
         steps=lambda data: 1,
         work=lambda *_: 0.0,
+        processes=ALONE,
         train_one_epoch=train_one_epoch,
         optimizers=[],
         scaler=torch.amp.GradScaler("cpu", enabled=False),

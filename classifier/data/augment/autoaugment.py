@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from classifier.data.augment import operations
+from classifier.data.augment.draws import integers, uniform
 from classifier.data.augment.policies import BINS, POLICIES
 
 import torch
@@ -63,7 +64,7 @@ def trivial_augment_wide(
     _check(interpolation, fill, num_magnitude_bins)
     space, n = wide_space(), len(images)
     drawn = _draw_operations(generator, space, images)
-    bins = torch.randint(num_magnitude_bins, (n,), generator=generator, device=images.device)
+    bins = integers(generator, n, num_magnitude_bins, images).view(-1)
     return apply(images, drawn, _magnitudes(generator, space, drawn, bins, num_magnitude_bins), interpolation, fill)
 
 
@@ -105,9 +106,9 @@ def auto_augment(
     if policy not in POLICIES:
         raise ValueError(f"policy must be one of {', '.join(POLICIES)}")
     pairs, space, n = POLICIES[policy], auto_space(images.shape[-1]), len(images)
-    chosen = [pairs[i] for i in torch.randint(len(pairs), (n,), generator=generator, device=images.device).tolist()]
+    chosen = [pairs[i] for i in integers(generator, n, len(pairs), images).view(-1).tolist()]
     for steps in zip(*chosen, strict=True):  # the first of each image's pair, then the second
-        chance = torch.rand(n, generator=generator, device=images.device).tolist()
+        chance = uniform(generator, n, (0, 1), images).tolist()
         drawn = [step.operation if p <= step.probability else "Identity" for step, p in zip(steps, chance, strict=True)]
         bins = torch.tensor([step.bin for step in steps], device=images.device)
         images = apply(images, drawn, _magnitudes(generator, space, drawn, bins, BINS), interpolation, fill)
@@ -141,14 +142,14 @@ def apply(images: Tensor, names: list[str], magnitudes: Tensor, interpolation: s
 
 def _draw_operations(generator: Generator, space: dict[str, Range], images: Tensor) -> list[str]:
     names = list(space)
-    drawn = torch.randint(len(names), (len(images),), generator=generator, device=images.device)
+    drawn = integers(generator, len(images), len(names), images).view(-1)
     return [names[i] for i in drawn.tolist()]
 
 
 def _magnitudes(generator: Generator, space: dict[str, Range], names: list[str], bins: Tensor, num_bins: int) -> Tensor:
     """The magnitude of each image's operation, with a sign drawn where it has one: float [N]."""
     first, last, signed = torch.tensor([space[name] for name in names], device=bins.device).unbind(1)
-    negative = torch.rand(len(bins), generator=generator, device=bins.device) <= 0.5
+    negative = uniform(generator, len(bins), (0, 1), bins) <= 0.5
     magnitude = first + (last - first) * bins / (num_bins - 1)
     return torch.where(negative & (signed > 0), -magnitude, magnitude)
 

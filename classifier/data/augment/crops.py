@@ -87,7 +87,7 @@ def random_resize(
         require_pixels(name, value)
     if not size <= min_size < max_size:
         raise ValueError(f"min_size must be at least {size}, the side of the result, and less than max_size")
-    sides = torch.randint(min_size, max_size, (n,), generator=generator, device=images.device)
+    sides = min_size + integers(generator, n, max_size - min_size, images).view(-1)
     room = sides - size + 1
     left, top = ((uniform(generator, n, (0, 1), images) * room).floor() * pixels / sides for _ in range(2))
     extent = size * pixels / sides
