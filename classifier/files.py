@@ -27,13 +27,19 @@ KINDS = {
 
 
 def odd_kind(path: str | Path) -> str | None:
-    """What a path is that is neither a file nor a folder, such as "a pipe"; None if it is one of them."""
+    """What a path is that is neither a file nor a folder, such as "a pipe"; None if it is one of them.
+
+    Raises:
+        OSError: if that cannot be known.
+    """
     try:
         mode = Path(path).stat().st_mode
     except FileNotFoundError:
         return "a link to nothing"
-    except (OSError, ValueError) as error:
-        return "a link that leads in a circle" if getattr(error, "errno", 0) == errno.ELOOP else f"unusable ({error})"
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            return "a link that leads in a circle"
+        raise
     return None if stat.S_ISREG(mode) or stat.S_ISDIR(mode) else KINDS.get(stat.S_IFMT(mode), "of an odd kind")
 
 

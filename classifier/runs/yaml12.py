@@ -11,6 +11,8 @@ from ruamel.yaml.resolver import implicit_resolvers
 
 YAMLError = yaml.YAMLError
 BASES = {"0b": 2, "0o": 8, "0x": 16}
+MAX_DEPTH = 100  # libyaml recurses, and would take the process down with it where the stack ends
+OPENING = ("[", "{", "- ", "? ")  # what nests without indentation
 
 
 class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
@@ -41,6 +43,17 @@ def load(content: bytes | str) -> Any:
     """The one document in `content`.
 
     Raises:
-        YAMLError: if it is not YAML. Bytes that are not UTF-8 are not, either.
+        YAMLError: if it is not YAML, or nested too deeply. Bytes that are not UTF-8 are no YAML, either.
     """
+    text = content if isinstance(content, str) else content.decode(errors="replace")
+    if sum(map(text.count, OPENING)) > MAX_DEPTH or len(text) > MAX_DEPTH**3:
+        _require_shallow(content)
     return yaml.load(content, Loader)
+
+
+def _require_shallow(content: bytes | str) -> None:
+    depth = 0
+    for event in yaml.parse(content, Loader):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > MAX_DEPTH:
+            raise YAMLError("it is nested too deeply")

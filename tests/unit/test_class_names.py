@@ -1,13 +1,13 @@
 """Class names are text wherever a weight is written: training and DVC mean the same class, or it is refused."""
 
 import io
-import json
 import sys
 from pathlib import Path
 
 from classifier.config import load_params
 from classifier.errors import InputError
 from classifier.paths import PARAMS
+from tests.unit.test_reweight import write_results
 
 import pytest
 import reweight
@@ -87,7 +87,7 @@ def test_a_number_that_dvc_would_record_as_another_is_refused(workspace, params,
 @pytest.mark.parametrize("name", [*NOT_TEXT_TO_DVC, *TEXT_TO_DVC, *QUOTED])
 def test_reweight_writes_every_name_so_that_all_read_it(workspace, params, monkeypatch, name, weights):
     Path(PARAMS).write_text(params().replace("class_weights: {}", f"class_weights: {weights}"))
-    Path("metrics.json").write_text(json.dumps({"val": {"recall": {name: 0.1, "other": 0.9}}}))
+    write_results({name: 0.1, "other": 0.9}, images=50)
     others = {"other": 3.0} if "other" in weights else {}
     monkeypatch.setattr(sys, "argv", ["reweight.py"])
     for weight in (2.0, 4.0):

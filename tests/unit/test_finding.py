@@ -117,7 +117,9 @@ def test_files_of_file_systems_and_sync_programs_are_left_out_counted_and_said(s
     for folder in ("cat", "dog"):
         (root / "train" / folder / name).write_bytes(b"no image")
     assert counts(root) == before
-    assert f"2 × {kind_of_service(name)}, such as {root}/train/cat/" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert f"2 × {kind_of_service(name)}, such as " in said
+    assert "/train/cat/" in said
 
 
 @pytest.mark.parametrize(

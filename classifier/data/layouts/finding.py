@@ -132,13 +132,18 @@ def require_names(classes: list[str], root: Path) -> None:
 
 
 def find_shards(root: Path) -> list[Path]:
-    """The parquet files of `root`, at most two folders down, but not conflict copies and what is hidden."""
+    """What is called parquet in `root`, at most two folders down, but not conflict copies and what is hidden.
+
+    A folder of such a name is among them, to be refused like any other shard that is no file.
+    """
     found: list[Path] = []
     left_out = LeftOut()
     for parent, folders, names in os.walk(root, onerror=refuse):
         deep = len(Path(parent).relative_to(root).parts)
-        folders[:] = [] if deep == _DEPTH else [name for name in folders if not is_service(name)]
-        shards = [Path(parent, name) for name in names if name.endswith(".parquet")]
+        shards = [Path(parent, name) for name in [*folders, *names] if name.endswith(".parquet")]
+        folders[:] = [name for name in folders if not is_service(name) and not name.endswith(".parquet")]
+        if deep == _DEPTH:
+            folders.clear()
         found += [shard for shard in shards if not left_out.takes(shard)]
     left_out.say()
     return sorted(found)

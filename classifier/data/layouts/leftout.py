@@ -5,6 +5,8 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
+from classifier.errors import key_shown
+
 # What file systems, cameras' storage, browsers of pictures and sync programs put beside people's files.
 SERVICE = {
     *["@eadir", "@tmp", "@recycle", "@recently-snapshot", "@sharesnap", "#recycle", "#snapshot", "$recycle.bin"],
@@ -69,14 +71,18 @@ class LeftOut:
         """Print a line for each kind of thing that was left out."""
         if self.service:
             counts = ", ".join(f"{number} × {kind}" for kind, number in sorted(self.service.items()))
-            print(f"left out what file systems and sync programs keep: {counts}, such as {self.example}")
+            print(f"left out what file systems and sync programs keep: {counts}, such as {_shown(self.example)}")
         if self.unread:
             formats = ", ".join(sorted({path.suffix.lower() for path in self.unread}))
             print(
                 f"left out {len(self.unread)} picture(s) of formats that are not read ({formats}), such as "
-                f"{self.unread[0]}: convert them to JPEG or PNG"
+                f"{_shown(self.unread[0])}: convert them to JPEG or PNG"
             )
         if self.others:
-            print(f"ignored {len(self.others)} file(s) whose ending is no image format's, such as {self.others[0]}")
+            print(f"ignored {len(self.others)} file(s) with the ending of no image, such as {_shown(self.others[0])}")
         if self.loose:
-            print(f"ignored {len(self.loose)} picture(s) that lie in no class folder, such as {self.loose[0]}")
+            print(f"ignored {len(self.loose)} picture(s) that lie in no class folder, such as {_shown(self.loose[0])}")
+
+
+def _shown(path: Path | None) -> str:
+    return key_shown(str(path))
