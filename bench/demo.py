@@ -12,29 +12,23 @@ import contextlib
 import io
 import os
 import re
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
+import prepare
+import train
 from classifier.data.prepared import map_split
 from classifier.network.predictor import Predictor
 from classifier.paths import CHECKPOINT, PARAMS
 from classifier.results.predictions import count_right, is_right, make_predictions
 from classifier.results.significance import mcnemar
 from classifier.results.worst import find_worst
+from scripts import get_data, reweight
 
 import pandas as pd
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path += [str(ROOT), str(ROOT / "scripts")]
-
-import prepare
-import train
-
-import get_data
-import reweight
-
 RECIPE = ROOT / "recipes" / "noisy-digits.yaml"
 RARE, FACTOR = "eight", 5.0  # as in scripts/demo.sh
 

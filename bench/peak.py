@@ -13,7 +13,6 @@ from pathlib import Path
 def main() -> None:
     file, script = map(Path, sys.argv[1:])
     sys.argv[:] = [str(script)]
-    sys.path[0] = str(script.parent)  # as if Python had been called with the script
     try:
         runpy.run_path(str(script), run_name="__main__")
     finally:
