@@ -122,7 +122,7 @@ class Trainer:
         steps, epochs = self.steps(data), self.params.epochs
 
         def cost(epoch: int, step: int) -> float:
-            shrunk = (epoch * steps + step) / (epochs * steps) < self.params.low_res_share
+            shrunk = self.share(epoch, step, steps) < self.params.low_res_share
             frozen = self.params.freeze == "backbone" or epoch < self.params.freeze_epochs
             return (self.params.low_res_scale**2 if shrunk else 1) * (1 / 3 if frozen else 1)
 
