@@ -20,6 +20,8 @@ ROOT = Path(__file__).resolve().parents[1]
 
 os.environ["WANDB_MODE"] = "disabled"  # a test that wants a run says so
 os.environ["WANDB_ERROR_REPORTING"] = "false"
+for of_make in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS"):  # a `make` that a test starts is not one of `make test`
+    os.environ.pop(of_make, None)
 for role in ("AUTHOR", "COMMITTER"):
     os.environ |= {f"GIT_{role}_NAME": "test", f"GIT_{role}_EMAIL": "test@localhost"}
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it, as would what it starts
