@@ -6,7 +6,7 @@ Some dozens of validation images of a class tell less than it seems: 33 right of
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from classifier.results.intervals import wilson
+from classifier.results.intervals import newcombe, wilson
 from classifier.results.predictions import IMAGE, is_right
 
 import numpy as np
@@ -24,12 +24,18 @@ class Worst(NamedTuple):
     low: float  # the 95 % interval of its recall
     high: float
     other: str
-    other_recall: float
+    other_right: int
+    other_images: int
+
+    @property
+    def gap(self) -> tuple[float, float]:
+        """The 95 % interval of how far the lowest of the others is above it."""
+        return newcombe(self.right, self.images, self.other_right, self.other_images)
 
     @property
     def clear(self) -> bool:
-        """Whether it is so far below every other class that its few images can show it."""
-        return self.other_recall > self.high
+        """Whether it is so far below every other class that so few images of both can show it."""
+        return self.gap[0] > 0
 
 
 def find_worst(recall: Mapping[str, float], images: Mapping[str, int], name: str | None = None) -> Worst | None:
@@ -47,9 +53,9 @@ def find_worst(recall: Mapping[str, float], images: Mapping[str, int], name: str
         name = min(seen, key=seen.__getitem__)
     others = {known: value for known, value in seen.items() if known != name} or {name: recall[name]}
     other = min(others, key=others.__getitem__)
-    right = round(recall[name] * images[name])
+    right, other_right = (round(recall[known] * images[known]) for known in (name, other))
     low, high = wilson(np.array(right), np.array(images[name]))
-    return Worst(name, right, images[name], float(low), float(high), other, others[other])
+    return Worst(name, right, images[name], float(low), float(high), other, other_right, images[other])
 
 
 def describe_worst(worst: Worst) -> str:
@@ -57,16 +63,16 @@ def describe_worst(worst: Worst) -> str:
     recall = f" ({worst.right / worst.images:.1%})" if worst.images else ""
     said = (
         f"{worst.name}: {worst.right} of {worst.images:,} validation images are recognised{recall}. So many images "
-        f"allow for a recall from {worst.low:.1%} to {worst.high:.1%} (95 % interval). The lowest of the others, "
-        f"{worst.other}, has {worst.other_recall:.1%}"
+        f"allow for a recall from {worst.low:.1%} to {worst.high:.1%} (95 % interval). Of the lowest of the others, "
+        f"{worst.other}, it is {worst.other_right} of {worst.other_images:,}"
     )
     if worst.clear:
-        return f"{said}, which is above: {worst.name} is worst by more than chance."
-    if worst.other_recall < worst.low:
-        return f"{said}, which is below: {worst.name} is not the worst."
+        return f"{said}: {worst.name} is worst by more than chance."
+    if worst.gap[1] < 0:
+        return f"{said}: {worst.name} is not the worst."
     return (
-        f"{said}, which is not above: other images or another seed may find another class to be the worst. More to "
-        f"rely on than a weight: more validation images, or more images of {worst.name} to learn from; "
+        f"{said}, too few to tell the two apart: other images or another seed may find another class to be the worst. "
+        f"More to rely on than a weight: more validation images, or more images of {worst.name} to learn from; "
         "notebooks/predictions.ipynb shows its mistakes."
     )
 

@@ -1,5 +1,6 @@
 """How sure it is which class is worst, and what a change did to a class: each number is what counting gives."""
 
+from classifier.results.intervals import newcombe
 from classifier.results.worst import describe_trade, describe_worst, find_worst
 
 import numpy as np
@@ -11,7 +12,8 @@ from scipy.stats import binomtest
 def test_the_interval_is_that_of_so_many_images():
     worst = find_worst({"cat": 0.5, "dog": 0.9}, {"cat": 40, "dog": 10})
     interval = binomtest(20, 40).proportion_ci(method="wilson")
-    assert (worst.name, worst.right, worst.images, worst.other, worst.other_recall) == ("cat", 20, 40, "dog", 0.9)
+    assert (worst.name, worst.right, worst.images) == ("cat", 20, 40)
+    assert (worst.other, worst.other_right, worst.other_images) == ("dog", 9, 10)
     assert np.allclose((worst.low, worst.high), interval)
 
 
@@ -27,6 +29,19 @@ def test_the_same_recall_is_clear_only_of_enough_images(images, clear):
     assert ("another seed may find another class" in said) == (not clear)
     assert ("more images of cat to learn from" in said) == (not clear)
     assert f"{images // 2} of {images} validation images" in said
+
+
+def test_the_few_images_of_the_second_worst_leave_doubt_too():
+    """32 right of 35 may be 97.0 % at most, and 34 of 35 are 97.1 %; but these may be 85 % as well."""
+    recall = {"cat": 32 / 35, "dog": 34 / 35}
+    assert not find_worst(recall, dict.fromkeys(recall, 35)).clear
+    assert find_worst(recall, {"cat": 35, "dog": 3500}).clear
+
+
+def test_the_interval_of_a_difference_is_newcombes():
+    """Newcombe (1998), table II, method 10: 56 of 70 against 48 of 80, and 9 of 10 against 3 of 10."""
+    assert np.allclose(newcombe(48, 80, 56, 70), (0.0524, 0.3339), atol=5e-5)
+    assert np.allclose(newcombe(3, 10, 9, 10), (0.1705, 0.8090), atol=5e-5)
 
 
 def test_the_second_worst_is_the_lowest_of_the_others():
