@@ -14,6 +14,7 @@ import select
 import signal
 import socket
 import sys
+import tempfile
 import threading
 from contextlib import suppress
 
@@ -21,6 +22,7 @@ MODULES = (
     "dvc.cli.parser",
     "dvc.repo",
     "dvc.repo.experiments",
+    "kombu.transport.filesystem",
     "matplotlib.figure",
     "pandas",
     "PIL.Image",
@@ -95,6 +97,31 @@ def become(start: dict, descriptors: list[int], python: str) -> None:
     sys.executable = python
     if os.environ.get("PYTHONUNBUFFERED"):
         sys.stdout.reconfigure(line_buffering=True)
+    send_whole_messages()
+
+
+def send_whole_messages() -> None:
+    """Let what DVC sends to its queue's workers appear at once.
+
+    Kombu opens a message's file where a worker may read it before anything is written, and such a worker ends, on a
+    busy machine about once in thirty queues (docs/reliability.md). That is no fault that a test of ours should have.
+    """
+    from kombu.transport.filesystem import Channel  # one of MODULES
+
+    put = Channel._put
+
+    def put_whole(self: Channel, queue: str, payload: dict, **kwargs: object) -> None:
+        folder = self.data_folder_out
+        with tempfile.TemporaryDirectory(dir=os.path.dirname(os.path.abspath(folder))) as aside:  # noqa: PTH100, PTH120
+            self.__dict__["data_folder_out"] = aside
+            try:
+                put(self, queue, payload, **kwargs)
+            finally:
+                self.__dict__["data_folder_out"] = folder
+            for message in os.listdir(aside):  # noqa: PTH208
+                os.rename(os.path.join(aside, message), os.path.join(folder, message))  # noqa: PTH104, PTH118
+
+    Channel._put = put_whole
 
 
 def run_script() -> int:
