@@ -5,7 +5,8 @@
 Makes photographs out of noise, 1, 4 and 16 times so many, in parquet shards, in a temporary folder: with the default
 1 GB of them, and 4.4 GB once prepared. Prints for prepare.py wall time and peak memory, which should grow in step and
 not at all; and for one epoch on all of them images/s and peak memory with the split in memory and on the disk, and
-whether the bits are equal. Memory is what cannot be had back from the disk (RssAnon): Linux alone tells.
+whether the bits are equal. Memory is what cannot be had back from the disk (RssAnon): Linux alone tells. At last, on a
+part of them, two processes of one thread take turns with one such process.
 """
 
 import argparse
@@ -17,7 +18,8 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import NamedTuple
+from statistics import median
+from typing import Any, NamedTuple
 
 from classifier.files import atomic_write, sha256
 from classifier.paths import CHECKPOINT, HISTORY, split_path
@@ -32,6 +34,7 @@ from PIL import Image
 ROOT = Path(__file__).resolve().parents[1]
 CLASSES = ["plain", "striped"]
 SIDE = 256  # pixels that are stored
+TURNS = 3
 STAGES = {
     "prepare": {"image_size": SIDE, "val_fraction": 0.02, "test_fraction": 0.02, "augment": {}},
     "train": {
@@ -66,6 +69,10 @@ def main() -> None:
             if (times := shard + 1) in (1, 4, 16):
                 report_prepare(workspace, count, times)
         report_training(workspace)
+        for shard in range(1, 16):
+            (workspace / f"data/train-{shard:05}.parquet").unlink()
+        run(workspace, "prepare.py")
+        report_processes(workspace, params)
 
 
 def write_shard(path: Path, count: int, seed: int) -> None:
@@ -95,20 +102,50 @@ def report_training(workspace: Path) -> None:
     size = (workspace / split_path("train")).stat().st_size
     bits = []
     for place in ("device", "disk"):
+        forget(workspace / split_path("train"))
         done = run(workspace, "train.py", SPLITS=place)
-        speed = float(re.findall(r"([\d,]+) images/s", done.output)[-1].replace(",", ""))
         bits.append([sha256(workspace / path) for path in (CHECKPOINT, HISTORY)])
-        print(f"train    {size / 1e9:.1f} GB, SPLITS={place:6}  {speed:6.0f} images/s  {done.peak:5.0f} MB at most")
-    print("the bits are equal" if bits[0] == bits[1] else "the bits DIFFER")
-    sys.exit(bits[0] != bits[1])
+        told = f"{speed(done.output):6.0f} images/s  {done.peak:5.0f} MB at most"
+        print(f"train    {size / 1e9:.1f} GB, SPLITS={place:6}  {told}", flush=True)
+    print("the bits are equal" if bits[0] == bits[1] else "the bits DIFFER", flush=True)
+    if bits[0] != bits[1]:
+        sys.exit(1)
 
 
-def run(workspace: Path, script: str, **environment: str) -> Run:
-    """Run a stage."""
+def report_processes(workspace: Path, params: dict[str, Any]) -> None:
+    """Images/s of one process and of two, of one thread each, over several epochs and turns."""
+    params["train"] |= {"epochs": 4, "batch_size": 256}
+    (workspace / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+    speeds: dict[int, list[float]] = {1: [], 2: []}
+    for _ in range(TURNS):
+        for count in speeds:
+            launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count)]
+            done = run(workspace, "train.py", *(launch if count > 1 else []), OMP_NUM_THREADS="1")
+            speeds[count].append(speed(done.output))
+    for count, found in speeds.items():
+        said = ", ".join(f"{value:.0f}" for value in found)
+        print(f"{count} process(es) of one thread  {median(found):5.0f} images/s ({said})", flush=True)
+    print(f"two are {median(speeds[2]) / median(speeds[1]):.2f} times as fast as one", flush=True)
+
+
+def forget(path: Path) -> None:
+    """Let the system's cache of a file go, so that the next to read it waits for the disk."""
+    with open(path, "rb") as file:
+        os.fsync(file.fileno())
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def speed(output: str) -> float:
+    """Images/s of the last epoch that train.py tells of."""
+    return float(re.findall(r"([\d,]+) images/s", output)[-1].replace(",", ""))
+
+
+def run(workspace: Path, script: str, *launch: str, **environment: str) -> Run:
+    """Run a stage, by itself or through a launcher."""
     start, peak = time.monotonic(), 0
     with tempfile.TemporaryFile("w+") as output:
         process = subprocess.Popen(
-            [sys.executable, ROOT / script],
+            [sys.executable, *launch, ROOT / script],
             cwd=workspace,
             env=os.environ | {"WANDB_MODE": "disabled"} | environment,
             stdout=output,
