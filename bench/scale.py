@@ -36,14 +36,14 @@ CLASSES = ["plain", "striped"]
 SIDE = 256  # pixels that are stored
 TURNS = 3
 STAGES = {
-    "prepare": {"image_size": SIDE, "val_fraction": 0.02, "test_fraction": 0.02, "augment": {}},
+    "prepare": {"image_size": SIDE, "val_fraction": 0.005, "test_fraction": 0.005, "augment": {}},
     "train": {
         "model": "airbench_small",
-        "image_size": 64,
+        "image_size": 32,
         "epochs": 1,
         "batch_size": 64,
         "low_res_share": 0.0,
-        "augment": {"RandomResizedCrop": {"size": 64}},
+        "augment": {"RandomResizedCrop": {"size": 32}},
     },
 }
 
