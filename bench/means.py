@@ -158,7 +158,7 @@ def tabulate(samples: dict[str, pd.DataFrame], name: str) -> str:
     for means, sample in samples.items():
         reference, other = (sample, baseline) if means == "half" else (baseline, sample)
         table = difference(reference, other).table
-        cells = [f"{mean:.1f}" for mean in sample[list(shown)].mean()]
+        cells = [f"{mean:.1f}" for mean in sample[list(shown)].mean()] + [""] * (means == "baseline")
         if means != "baseline":
             payer = table.loc[others, "difference"].idxmin()
             cells = [f"{cell}, {say(table.loc[column])}" for cell, column in zip(cells, shown, strict=True)]
@@ -168,7 +168,8 @@ def tabulate(samples: dict[str, pd.DataFrame], name: str) -> str:
 
 
 def say(row: pd.Series) -> str:
-    return f"{row['difference']:+.1f} [{row['low']:+.1f}, {row['high']:+.1f}]"
+    """A difference and its interval, which there is none of where all seeds say the same."""
+    return f"{row['difference']:+.1f}" + ("" if pd.isna(row["low"]) else f" [{row['low']:+.1f}, {row['high']:+.1f}]")
 
 
 if __name__ == "__main__":
