@@ -1,5 +1,7 @@
 """classifier/network/gradcam.py and features.py: where any network looked, and what it makes of images."""
 
+from classifier.network import features as features_of
+from classifier.network import gradcam
 from classifier.network.features import compute_features, nearest
 from classifier.network.gradcam import GRAD_CAM, GRADIENT, where_it_looked
 from classifier.network.network import Network
@@ -21,6 +23,7 @@ class Reds(nn.Module):
     def __init__(self, channels_last: bool = False):
         super().__init__()
         self.last = nn.Identity()
+        self.whole = nn.AdaptiveAvgPool2d(1)  # a map of one place, which says nothing
         self.channels_last = channels_last
         self.head = nn.Linear(3, 2, bias=False)
         self.head.weight.data = torch.tensor([[1.0, 0, -1], [0, 1, 0]])
@@ -28,7 +31,7 @@ class Reds(nn.Module):
     def forward(self, x):
         x = F.avg_pool2d(x, 4)
         x = self.last(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2) if self.channels_last else self.last(x)
-        return self.head(x.mean((2, 3)))
+        return self.head(self.whole(x).flatten(1))
 
 
 class Tokens(nn.Module):
@@ -54,7 +57,9 @@ def corner() -> torch.Tensor:
 
 
 @pytest.mark.parametrize("channels_last", [False, True])
-def test_what_speaks_for_a_class_is_warm_and_what_speaks_against_it_is_not(channels_last):
+@pytest.mark.parametrize("at_a_time", [1, 2])
+def test_what_speaks_for_a_class_is_warm_and_what_speaks_against_it_is_not(channels_last, at_a_time, monkeypatch):
+    monkeypatch.setattr(gradcam, "batch_size", lambda _: at_a_time)
     module = Reds(channels_last)
     looked = where_it_looked(Network(module, module.head, PLAIN), corner(), torch.tensor([0, 1]))
     assert looked.method == GRAD_CAM
@@ -120,7 +125,9 @@ def test_networks_of_every_family_tell_where_they_looked_and_what_they_see(name,
         assert torch.allclose(logits, network(network.see(images)), atol=1e-4)
 
 
-def test_nearest_are_those_that_point_the_same_way_whatever_their_length():
+@pytest.mark.parametrize("block", [1, 1024])
+def test_nearest_are_those_that_point_the_same_way_whatever_their_length(block, monkeypatch):
+    monkeypatch.setattr(features_of, "BLOCK", block)
     others = np.array([[1, 0], [0, 5], [3, 3], [-1, 0]], np.float32)
     indices, cosines = nearest(np.array([[2, 0.1], [0, 0]], np.float32), others, 3)
     assert indices[0].tolist() == [0, 2, 1]
