@@ -44,7 +44,7 @@ from classifier.training.compiler import make_compiler
 from classifier.training.criterion import Criterion, weigh_classes
 from classifier.training.distributed import join, require_images
 from classifier.training.loop import Trainer, diverged
-from classifier.training.progress import Progress
+from classifier.training.progress import Progress, count
 from classifier.training.record import Epoch, Record
 from classifier.training.resume import state_path
 from classifier.training.validation import validate, validation_logits
@@ -86,7 +86,8 @@ def main() -> None:
     state = state_path(asdict(params), identity, lasting)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # the same care as for Ctrl+C
     with processes.at_work(Path(".resume/lock"), state.with_suffix(".lock")):
-        print("training {0} on {processor}, {threads} threads, {precision}".format(params.model, **environment))
+        threads = count(environment["threads"], "thread")
+        print("training {0} on {processor}, {1}, {precision}".format(params.model, threads, **environment))
         trainer_class = Trainer
         if features.suffice(network, params):
             print("computing what the frozen layers make of each image, once", flush=True)

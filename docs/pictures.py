@@ -1,9 +1,12 @@
-"""Take the pictures of pages in docs/images/, of the results in the current folder.
+"""Take the pictures in docs/images/, of the results in the current folder: of the demo, but for `page`.
 
-    python docs/pictures.py export page          # after `dvc repro` and `make export`
-    cd demo && python ../docs/pictures.py plots  # after `make demo`
+    python docs/pictures.py page  # of CIFAR-10 (JPEG) with the committed params.yaml, after `dvc repro`
+    make demo
+    cd demo
+    python scripts/export_demo.py
+    python ../docs/pictures.py export plots leet
 
-Needs Chromium. `export` and `page` are of CIFAR-10 (JPEG) with the committed params.yaml, `plots` is of the demo.
+Needs Chromium, and `leet` tmux.
 """
 
 import argparse
@@ -23,7 +26,12 @@ from tests.browser.conftest import launch
 
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
+from rich.console import Console
+from rich.text import Text
 
+COLUMNS, LINES = 150, 42  # of a terminal
+KEYS = "Down Space Down Down Space ] Up Up Up Space Down"  # the trainings are the second and the fourth run
+PATIENCE = 300_000  # milliseconds
 COLOURS = 128  # that keep a picture of flat areas small, and photos of 32 pixels as they are
 
 
@@ -35,6 +43,7 @@ def main() -> None:
         browser = launch(playwright)
         for name in names:
             tab = browser.new_page(viewport={"width": 1100, "height": 800})
+            tab.set_default_timeout(PATIENCE)
             PICTURES[name](tab)
             save(tab.screenshot(), name)
         browser.close()
@@ -49,7 +58,7 @@ def page(tab: Page) -> None:
     with present() as url:
         tab.goto(url)
         tab.get_by_role("button", name="Test image 4", exact=True).click()
-        tab.locator(".answer").wait_for(timeout=60_000)
+        tab.locator(".answer").wait_for()
 
 
 def plots(tab: Page) -> None:
@@ -59,7 +68,35 @@ def plots(tab: Page) -> None:
     tab.evaluate("document.querySelector('#Recall_per_class').scrollIntoView()")
 
 
-PICTURES = {"export": export, "page": page, "plots": plots}
+def leet(tab: Page) -> None:
+    """The terminal, with the curves of both trainings."""
+    screen = play("wandb leet ./wandb", KEYS)
+    console = Console(record=True, width=COLUMNS, file=io.StringIO(), color_system="truecolor", force_terminal=True)
+    console.print(Text.from_ansi("\n".join(screen.split("\n")[: LINES - 2])), no_wrap=True)
+    tab.set_viewport_size({"width": 1320, "height": 752})
+    tab.route("http*://**", lambda route: route.abort())  # a font that any other does for
+    with tempfile.TemporaryDirectory() as folder:
+        picture = Path(folder) / "leet.svg"
+        picture.write_text(console.export_svg(title="wandb leet ./wandb"), encoding="utf-8")
+        tab.goto(picture.as_uri())
+
+
+def play(command: str, keys: str) -> str:
+    """What a terminal shows, with its colours, after a command has started and these keys were pressed."""
+    tmux = ["tmux", "-L", "pictures"]
+    size = ["-x", str(COLUMNS), "-y", str(LINES)]
+    subprocess.run([*tmux, "new-session", "-d", *size, f"COLORTERM=truecolor {command}"], check=True)
+    try:
+        for key in ["", *keys.split()]:
+            if key:
+                subprocess.run([*tmux, "send-keys", key], check=True)
+            time.sleep(3 if key else 30)
+        return subprocess.run([*tmux, "capture-pane", "-e", "-p"], check=True, capture_output=True, text=True).stdout
+    finally:
+        subprocess.run([*tmux, "kill-server"])
+
+
+PICTURES = {"export": export, "page": page, "plots": plots, "leet": leet}
 
 
 def save(screenshot: bytes, name: str) -> None:

@@ -8,13 +8,9 @@ Whoever gets the file opens it in a browser: no account, nothing to install, no 
 """
 
 import argparse
-import base64
 import datetime
-import gzip
-import hashlib
 import json
 from pathlib import Path
-from string import Template
 from typing import Any
 
 from classifier.errors import InputError, run
@@ -29,9 +25,10 @@ from board_page.outputs import SIDE, Outputs, make_answers
 from board_page.rows import CLASSES, make_rows, merge_twins
 from compare import CAUTION, METHODS
 from dvc.repo import Repo
+from offline_page.assemble import as_json, assemble, compress
 
 PAGE = Path(__file__).with_name("board_page")
-SCRIPTS = ("statistics.js", "elements.js", "rows.js", "table.js", "charts.js", "heat.js", "pair.js", "app.js")
+SCRIPTS = ["statistics.js", "elements.js", "rows.js", "table.js", "charts.js", "heat.js", "pair.js", "app.js"]
 NO_RUNS = "There are no results yet: `dvc repro` makes the first, and a commit or `dvc exp run` keeps them."
 
 
@@ -48,10 +45,15 @@ def main() -> None:
         data, answers = describe(records, notes + list_unfinished(), Outputs(repo), arguments.images)
     with atomic_write(arguments.out) as file:
         file.write(fill_page(data, answers).encode())
-    size, runs = arguments.out.stat().st_size / 1e6, len(data["runs"])
-    print(f"{arguments.out}: {runs} run{'' if runs == 1 else 's'} in {len(data['groups'])} groups, {size:.1f} MB")
+    size, runs, groups = arguments.out.stat().st_size / 1e6, data["runs"], data["groups"]
+    of_seeds = f" in {count(groups, 'group')} that differ in more than seeds" if len(groups) < len(runs) else ""
+    print(f"{arguments.out}: {count(runs, 'run')}{of_seeds}, {size:.1f} MB. Open it in a browser.")
     for note in data["notes"] if not runs else []:
         print(f"note: {note}")
+
+
+def count(things: list[Any], noun: str) -> str:
+    return f"{len(things)} {noun}{'' if len(things) == 1 else 's'}"
 
 
 def describe(
@@ -83,30 +85,9 @@ def describe(
 
 
 def fill_page(data: dict[str, Any], answers: dict[str, Any]) -> str:
-    """The page. Names and messages may hold anything: they stand in JSON, which becomes text of elements only.
-
-    The browser runs only the page's own script and style, which it knows by their digests.
-    """
-    style = (PAGE / "style.css").read_text(encoding="utf-8")
-    script = "\n".join((PAGE / name).read_text(encoding="utf-8") for name in SCRIPTS)
-    packed = gzip.compress(json.dumps(answers, ensure_ascii=False).encode(), 9, mtime=0)
-    return Template((PAGE / "page.html").read_text(encoding="utf-8")).substitute(
-        style=style,
-        style_digest=digest(f"\n{style}\n"),
-        script=script,
-        script_digest=digest(f"\n{script}\n"),
-        data=as_json(data),
-        answers=base64.b64encode(packed).decode(),
-    )
-
-
-def as_json(data: dict[str, Any]) -> str:
-    """JSON that cannot end the script it stands in: `<` is only in its strings, where `\\u003c` means the same."""
-    return json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
-
-
-def digest(text: str) -> str:
-    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+    """The page. Names and messages may hold anything: they stand in JSON, which becomes text of elements only."""
+    packed = compress(json.dumps(answers, ensure_ascii=False).encode())
+    return assemble(PAGE, "All experiments", SCRIPTS, data=as_json(data), answers=packed)
 
 
 if __name__ == "__main__":

@@ -69,12 +69,13 @@ run dvc metrics diff --all baseline
 run dvc plots diff baseline
 cat <<'END'
 
-Look around in demo/, with the tools of .venv/bin (`source .venv/bin/activate`):
-  dvc_plots/index.html   curves, confusion matrix and predictions, before and after
-  predictions.csv        what the model says of every test image
-  params.yaml            change a number, then: dvc repro
-  wandb/                 the trainings' logs: wandb leet ./wandb
-  ../docs/tutorial.md    the same, step by step, with explanations
+To look around: source .venv/bin/activate && cd demo
+  dvc_plots/index.html              curves, confusion matrix and predictions, before and after
+  python scripts/board.py           both runs on one page, board.html, with the images whose answer changed
+  python scripts/inspect_errors.py  what goes wrong and what to do about it: inspection/index.html
+  wandb leet ./wandb                the trainings' logs in the terminal
+  dvc repro                         after a change in params.yaml: what it makes necessary
+  docs/tutorial.md                  the same, step by step, with explanations
 
 END
 run python scripts/compare.py baseline HEAD --class eight

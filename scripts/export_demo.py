@@ -8,14 +8,9 @@ The first export fetches ONNX Runtime Web with npm into .cache/.
 """
 
 import argparse
-import base64
-import gzip
 import html
-import io
-import json
 from dataclasses import asdict
 from pathlib import Path
-from string import Template
 from typing import Any
 
 from classifier.config import load_params
@@ -29,7 +24,6 @@ from classifier.network.inference import batch_size, predict_logits, test_time_v
 from classifier.network.network import Network
 from classifier.network.predictor import Predictor
 from classifier.paths import CHECKPOINT
-from classifier.results.plots import RIGHT, WRONG
 from classifier.results.predictions import (
     IMAGE,
     count_right,
@@ -44,7 +38,7 @@ import numpy as np
 import pandas as pd
 import torch
 from demo_page.runtime import RUNTIME, fetch_runtime
-from PIL import Image
+from offline_page.assemble import as_json, assemble, compress, data_uri
 
 PAGE = Path(__file__).with_name("demo_page")
 SAMPLE = 200  # images on which 16-bit weights are tried
@@ -85,7 +79,10 @@ def main() -> None:
         "preprocessing": asdict(metadata.preprocessing),
         "accuracy": float(is_right(answers).mean()),
         "recall": list(count_right(answers)["recall"].sort_values(ascending=False, kind="stable").items()),
-        "gallery": [{**row, "image": data_uri(see(images[row["index"]]))} for row in chosen.to_dict("records")],
+        "gallery": [
+            {**row, "image": data_uri(see(images[row["index"]]), COARSE, THUMBNAIL)}
+            for row in chosen.to_dict("records")
+        ],
     }
     said = summary(answers, split) | {"What it cannot do": what_it_cannot_do(metadata.classes)}
     page = fill_page(arguments.title, data, said, notes(metadata, answers, chosen, split))
@@ -124,19 +121,6 @@ def choose_images(answers: pd.DataFrame, count: int) -> pd.DataFrame:
     return mixed.assign(turn=turn).sort_values(["turn", "index"]).head(count).sort_values("index")[columns]
 
 
-def data_uri(image: np.ndarray) -> str:
-    """A uint8 image [3, H, W]: exact, or a small JPEG where it is large."""
-    picture, buffer = Image.fromarray(image.transpose(1, 2, 0)), io.BytesIO()
-    if picture.width <= COARSE:
-        picture.save(buffer, "PNG", optimize=True)
-        kind = "png"
-    else:
-        picture.thumbnail((THUMBNAIL, THUMBNAIL), Image.Resampling.LANCZOS)
-        picture.save(buffer, "JPEG", quality=80)
-        kind = "jpeg"
-    return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"
-
-
 def notes(metadata: Metadata, answers: pd.DataFrame, chosen: pd.DataFrame, split: str) -> dict[str, str]:
     """What must be said beside the gallery, the field for own images and the model for the page to be honest."""
     wrong, shown = (~is_right(table) for table in (answers, chosen))
@@ -172,27 +156,15 @@ def fill_page(title: str, data: dict[str, Any], story: dict[str, str], notes: di
     sections = "".join(
         f"<div><dt>{html.escape(name)}</dt><dd>{html.escape(text)}</dd></div>" for name, text in story.items()
     )
-    # In JSON, `<` stands only in strings, where `\u003c` means the same and cannot end the script.
-    as_json = json.dumps(data, ensure_ascii=False).replace("<", "\\u003c")
-    return Template((PAGE / "page.html").read_text(encoding="utf-8")).substitute(
-        title=html.escape(title),
-        style=(PAGE / "style.css").read_text(encoding="utf-8").replace("RIGHT", RIGHT).replace("WRONG", WRONG),
-        script="\n".join((PAGE / name).read_text(encoding="utf-8") for name in ("pixels.js", "app.js")),
-        data=as_json,
-        story=sections,
-        **{name: html.escape(text) for name, text in notes.items()},
-    )
+    escaped = {name: html.escape(text) for name, text in notes.items()}
+    scripts = ["pixels.js", "app.js"]
+    return assemble(PAGE, title, scripts, "'wasm-unsafe-eval' blob:", data=as_json(data), story=sections, **escaped)
 
 
 def embed(page: str, parts: dict[str, bytes]) -> str:
     """The page with the model and what runs it, each under its name, as app.js unpacks them."""
     scripts = (f'<script type="text/plain" id="{name}">{compress(part)}</script>' for name, part in parts.items())
     return page.replace("<!-- embedded -->", "\n".join(scripts))
-
-
-def compress(data: bytes) -> str:
-    """gzip and base64, as the page unpacks it: the same bytes each time."""
-    return base64.b64encode(gzip.compress(data, 9, mtime=0)).decode()
 
 
 if __name__ == "__main__":

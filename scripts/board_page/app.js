@@ -36,14 +36,15 @@ function fillChoices() {
   byId("target").addEventListener("change", drawCharts);
 }
 
-/** The first pair: the reference, and of all others the best on validation. */
+/** The first pair: from `baseline` to the first row, which is HEAD's, or from that to the best of the others on validation. */
 function choosePair() {
   const seeds = members(groupRows[0]);
   const rows = [...groupRows, ...uncounted];
-  const [reference, ...others] = rows.length === 1 && seeds.length ? seeds : rows;
+  const [first, ...others] = rows.length === 1 && seeds.length ? seeds : rows;
   const accuracy = (row) => row.metric("val.accuracy").value ?? -1;
-  state.a = reference.id;
-  state.b = (others.length ? others.reduce((best, row) => (accuracy(row) > accuracy(best) ? row : best)) : reference).id;
+  const baseline = others.find((row) => row.runs.some((run) => data.runs[run].names.includes("baseline")));
+  const best = others.length ? others.reduce((most, row) => (accuracy(row) > accuracy(most) ? row : most)) : first;
+  [state.a, state.b] = (baseline ? [baseline, first] : [first, best]).map((row) => row.id);
 }
 
 function listen() {
@@ -78,8 +79,9 @@ if (data.runs.length) {
   fillChoices();
   choosePair();
   listen();
-  refresh();
+  document.body.classList.toggle("single", data.runs.length === 1);
   byId("main").hidden = false;
+  refresh();
   try {
     answers = await unpack("answers");
   } catch (error) {

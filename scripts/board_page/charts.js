@@ -59,11 +59,11 @@ function distance(points, x, y) {
   return Math.abs(y - (x1 === x0 ? y1 : y0 + ((y1 - y0) * (x - x0)) / (x1 - x0)));
 }
 
-/** Round numbers that cut a range into about four. */
+/** Round numbers that cut a range into about four, six at most. */
 function niceTicks(low, high) {
   const rough = (high - low) / 4 || 1;
   const power = 10 ** Math.floor(Math.log10(rough));
-  const step = [1, 2, 5, 10].map((each) => each * power).find((each) => each >= rough);
+  const step = [1, 2, 5, 10].map((each) => each * power).find((each) => each >= 0.7 * rough);
   const first = Math.ceil(low / step - 1e-9);
   return Array.from({ length: Math.floor(high / step + 1e-9) - first + 1 }, (_, i) => Number(((first + i) * step).toPrecision(6)));
 }
@@ -115,8 +115,10 @@ function drawParallel() {
   const varied = data.params.filter((name) => new Set(rows.map((row) => row.param(name))).size > 1);
   const names = varied.slice(0, AXES);
   if (rows.length < 2 || !names.length) return [make("p", { text: "Parallel coordinates need two rows or more that differ in a parameter." })];
-  const [step, height, left, top, bottom] = [150, 300, 70, 34, 16];
-  const width = left + step * names.length + 90;
+  const [height, left, right, top, bottom] = [300, 70, 90, 34, 16];
+  const room = byId("parallel-chart").clientWidth - left - right;
+  const step = Math.min(320, Math.max(150, Math.floor(room / names.length)));
+  const width = left + step * names.length + right;
   const values = rows.map((row) => row.metric(metric).value);
   const [low, high] = [Math.min(...values), Math.max(...values)];
   const share = (value) => (high > low ? (value - low) / (high - low) : 0.5);

@@ -1,4 +1,3 @@
-'use strict';
 // Collects the edits that are ticked. A picture may stand in two parts of the page: its command counts once.
 const boxes = [...document.querySelectorAll('[data-edit]')];
 const [bar, chosen, copy, commands, afterwards] =

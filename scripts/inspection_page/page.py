@@ -1,24 +1,20 @@
 """index.html of an inspection: one file with all pictures in it, which neither loads nor sends anything."""
 
-import base64
 import html
-import io
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from string import Template
 from typing import Any
 from urllib.parse import quote
 
 from classifier.data.duplicates import DECIDE
 from classifier.files import atomic_write
 from classifier.paths import DATA
-from classifier.results.plots import RIGHT, WRONG
 
 import matplotlib
 import numpy as np
 import pandas as pd
 from inspection_page import words
-from PIL import Image
+from offline_page.assemble import assemble, data_uri
 
 HERE = Path(__file__).parent
 SIDE = 144  # pixels of a thumbnail
@@ -101,13 +97,14 @@ class Page:
         )
 
     def write(self, path: Path, afterwards: Iterable[str]) -> None:
-        page = Template((HERE / "page.html").read_text(encoding="utf-8")).substitute(
-            self.parts,
-            style=(HERE / "style.css").read_text(encoding="utf-8").replace("RIGHT", RIGHT).replace("WRONG", WRONG),
-            script=(HERE / "app.js").read_text(encoding="utf-8"),
+        page = assemble(
+            HERE,
+            "What goes wrong, and what to do",
+            ["app.js"],
             afterwards=escape("\n".join(afterwards)),
             how=words.how(self.files),
             coarse="coarse" if max(self.images["val"].shape[-2:]) <= COARSE else "",
+            **self.parts,
         )
         with atomic_write(path) as file:
             file.write(page.encode())
@@ -128,12 +125,12 @@ class Page:
         if path not in self.place:
             return ""
         split, index = self.place[path]
-        pixels = np.asarray(self.centre(self.images[split][index])).transpose(1, 2, 0)
+        pixels = np.asarray(self.centre(self.images[split][index]))
         if heat is not None:
-            grey = pixels.mean(2, keepdims=True)
-            pixels = (0.45 * grey + 0.55 * 255 * HEAT(heat)[..., :3]).astype(np.uint8)
+            warm = HEAT(heat)[..., :3].transpose(2, 0, 1)
+            pixels = (0.45 * pixels.mean(0, keepdims=True) + 0.55 * 255 * warm).astype(np.uint8)
         described = f"{path}, where the network looked" if heat is not None else path
-        return f"<img loading='lazy' src='{data_uri(pixels)}' alt='{escape(described)}'>"
+        return f"<img loading='lazy' src='{data_uri(pixels, COARSE, SIDE)}' alt='{escape(described)}'>"
 
     def name(self, path: str) -> str:
         """The path, as a link to the file if there is one."""
@@ -162,14 +159,3 @@ def box(edit: str, text: str) -> str:
 def escape(text: str) -> str:
     """File and class names may hold anything."""
     return html.escape(str(text), quote=True)
-
-
-def data_uri(pixels: np.ndarray) -> str:
-    """uint8 [H, W, 3]: exact, or a small JPEG where it is large."""
-    picture, buffer = Image.fromarray(pixels), io.BytesIO()
-    if picture.width <= COARSE:
-        picture.save(buffer, "PNG", optimize=True)
-        return f"data:image/png;base64,{base64.b64encode(buffer.getvalue()).decode()}"
-    picture.thumbnail((SIDE, SIDE), Image.Resampling.LANCZOS)
-    picture.save(buffer, "JPEG", quality=80)
-    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"

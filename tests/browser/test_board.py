@@ -176,6 +176,26 @@ def test_curves_heat_map_and_parallel_coordinates_show_the_numbers_of_the_runs(p
     assert "flip" in page.locator("#parallel-chart svg").text_content()
 
 
+def test_at_first_head_is_compared_with_the_baseline_or_else_the_best_with_head(page, tmp_path):
+    Repository(tmp_path / "repository", 7)
+    with contextlib.chdir(tmp_path / "repository"), Repo() as repo:
+        data, answers = board.describe(*collect(), Outputs(repo), 0)
+    path, pairs = tmp_path / "board.html", []
+    for name in ("other", "baseline"):
+        data["runs"][data["groups"][1]["runs"][0]]["names"].append(name)
+        path.write_text(board.fill_page(data, answers))
+        page.requested.clear()
+        open_board(page, path)
+        pairs.append([page.locator(f"#choose-{side}").input_value() for side in "ab"])
+    accuracy = data["metrics"].index("val.accuracy")
+    of = [data["runs"][group["runs"][0]]["metrics"][accuracy] for group in data["groups"]]
+    means = [
+        each["estimates"][accuracy][0] if each["estimates"] else one
+        for each, one in zip(data["groups"], of, strict=True)
+    ]
+    assert pairs == [["g0", f"g{1 + means[1:].index(max(means[1:]))}"], ["g1", "g0"]]
+
+
 def test_a_click_on_a_line_makes_it_b(page, boards):
     open_board(page, boards(7)[0])
     page.locator("#choose-b").select_option("g1")

@@ -8,6 +8,7 @@ from classifier.network.preprocessing import Preprocessing
 import export_demo
 import numpy as np
 import pytest
+from offline_page.assemble import data_uri
 
 pytestmark = pytest.mark.slow
 
@@ -21,7 +22,7 @@ def gallery(page, tmp_path):
 
 def open_gallery(page, folder: Path, size: int):
     """A page without a model, with right and wrong answers of the classes NAMES, for images of `size` pixels."""
-    image = export_demo.data_uri(np.zeros((3, size, size), np.uint8))
+    image = data_uri(np.zeros((3, size, size), np.uint8), export_demo.COARSE, export_demo.THUMBNAIL)
     pairs = [(NAMES[0], NAMES[0]), (NAMES[0], NAMES[1]), (NAMES[1], NAMES[1]), (NAMES[2], NAMES[3])]
     data = {
         "classes": NAMES,

@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from offline_page.assemble import compress, data_uri
 from PIL import Image
 from torch import nn
 
@@ -153,7 +154,7 @@ def test_the_gallery_never_has_more_images_than_asked_for_or_than_there_are(coun
 @pytest.mark.parametrize(("size", "kind"), [(32, "png"), (96, "png"), (128, "jpeg"), (512, "jpeg")])
 def test_large_images_are_embedded_as_small_ones(size, kind):
     noise = np.random.default_rng(0).integers(0, 256, (3, size, size), dtype=np.uint8)
-    uri = export_demo.data_uri(noise)
+    uri = data_uri(noise, export_demo.COARSE, export_demo.THUMBNAIL)
     assert uri.startswith(f"data:image/{kind};base64,")
     assert len(uri) < 40_000, "bytes, of noise"
     shown = Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2])))
@@ -170,8 +171,8 @@ def test_text_cannot_leave_the_script_that_it_stands_in():
 
 def test_packing_is_reversible_and_repeats_itself():
     data = b"weights" * 1000
-    assert gzip.decompress(base64.b64decode(export_demo.compress(data))) == data
-    assert export_demo.compress(data) == export_demo.compress(data)
+    assert gzip.decompress(base64.b64decode(compress(data))) == data
+    assert compress(data) == compress(data)
 
 
 @pytest.mark.parametrize("count", ["-1", "100000"])

@@ -1,5 +1,7 @@
 """classifier/network/gradcam.py and features.py: where any network looked, and what it makes of images."""
 
+from classifier.network import features as features_of
+from classifier.network import gradcam
 from classifier.network.features import compute_features, nearest
 from classifier.network.gradcam import GRAD_CAM, GRADIENT, where_it_looked
 from classifier.network.network import Network
@@ -9,55 +11,61 @@ from tests.conftest import small
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 PLAIN = Preprocessing(32, "crop", 32, "bilinear", (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 
 
 class Reds(nn.Module):
-    """Class 0 is redness, class 1 is greenness, each the mean over all places."""
+    """Class 0 is redness without blueness, class 1 is greenness, each the mean over all places."""
 
     def __init__(self, channels_last: bool = False):
         super().__init__()
-        self.pool = nn.AvgPool2d(4)
         self.last = nn.Identity()
+        self.whole = nn.AdaptiveAvgPool2d(1)  # a map of one place, which says nothing
         self.channels_last = channels_last
         self.head = nn.Linear(3, 2, bias=False)
-        self.head.weight.data = torch.tensor([[1.0, 0, 0], [0, 1, 0]])
+        self.head.weight.data = torch.tensor([[1.0, 0, -1], [0, 1, 0]])
 
     def forward(self, x):
-        x = self.pool(x)
-        if self.channels_last:
-            x = self.last(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
-        return self.head(x.mean((2, 3)))
+        x = F.avg_pool2d(x, 4)
+        x = self.last(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2) if self.channels_last else self.last(x)
+        return self.head(self.whole(x).flatten(1))
 
 
 class Tokens(nn.Module):
-    """A network that sees a row of places after its first layer, as transformers do."""
+    """A network that sees a row of places, as transformers do; redness in the upper left one speaks against class 0."""
 
     def __init__(self):
         super().__init__()
-        self.patches, self.norm, self.head = nn.Conv2d(3, 8, 4, 4), nn.LayerNorm(8), nn.Linear(8, 2)
+        self.row = nn.Identity()
+        self.head = nn.Linear(3, 2, bias=False)
+        self.head.weight.data = torch.tensor([[-1.0, 0, 0], [0, 0, 0]])
 
     def forward(self, x):
-        return self.head(self.norm(self.patches(x).flatten(2).transpose(1, 2)).mean(1))
+        return self.head(self.row(F.avg_pool2d(x, 4).flatten(2).transpose(1, 2))[:, 0])
 
 
 def corner() -> torch.Tensor:
-    """Two images: red in the upper left corner, green in the lower right one."""
+    """Two images: red in the upper left corner, green in the lower right one, blue in the lower left one."""
     images = torch.zeros(2, 3, 32, 32, dtype=torch.uint8)
     images[:, 0, :8, :8] = 255
     images[:, 1, 24:, 24:] = 255
+    images[:, 2, 24:, :8] = 255
     return images
 
 
 @pytest.mark.parametrize("channels_last", [False, True])
-def test_what_speaks_for_a_class_is_warm_and_nothing_else(channels_last):
+@pytest.mark.parametrize("at_a_time", [1, 2])
+def test_what_speaks_for_a_class_is_warm_and_what_speaks_against_it_is_not(channels_last, at_a_time, monkeypatch):
+    monkeypatch.setattr(gradcam, "batch_size", lambda _: at_a_time)
     module = Reds(channels_last)
     looked = where_it_looked(Network(module, module.head, PLAIN), corner(), torch.tensor([0, 1]))
     assert looked.method == GRAD_CAM
     assert looked.heat.shape == (2, 32, 32)
     assert looked.heat.max((1, 2)).tolist() == [1, 1]
+    assert looked.heat.min() == 0
     red, green = looked.heat
     assert red[:6, :6].min() > 0.7
     assert red[12:].max() == red[:, 12:].max() == 0
@@ -71,13 +79,15 @@ def test_where_nothing_speaks_for_a_class_nothing_is_warm():
     assert looked.heat.max() == 0
 
 
-def test_a_network_that_sees_tokens_is_asked_for_its_gradient():
-    torch.manual_seed(0)
+def test_a_network_that_sees_tokens_is_asked_what_would_change_its_answer_and_this_is_smoothed():
     module = Tokens()
     looked = where_it_looked(Network(module, module.head, PLAIN), corner(), torch.tensor([0, 1]))
     assert looked.method == GRADIENT
     assert looked.heat.shape == (2, 32, 32)
-    assert looked.heat.max((1, 2)).tolist() == [1, 1]
+    heat, nothing = looked.heat
+    assert heat[:3, :3].min() == 1
+    assert 0 < heat[0, 4] < 1
+    assert heat[6:].max() == heat[:, 6:].max() == nothing.max() == 0
 
 
 @pytest.mark.parametrize(
@@ -115,7 +125,9 @@ def test_networks_of_every_family_tell_where_they_looked_and_what_they_see(name,
         assert torch.allclose(logits, network(network.see(images)), atol=1e-4)
 
 
-def test_nearest_are_those_that_point_the_same_way_whatever_their_length():
+@pytest.mark.parametrize("block", [1, 1024])
+def test_nearest_are_those_that_point_the_same_way_whatever_their_length(block, monkeypatch):
+    monkeypatch.setattr(features_of, "BLOCK", block)
     others = np.array([[1, 0], [0, 5], [3, 3], [-1, 0]], np.float32)
     indices, cosines = nearest(np.array([[2, 0.1], [0, 0]], np.float32), others, 3)
     assert indices[0].tolist() == [0, 2, 1]

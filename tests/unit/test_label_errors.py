@@ -14,13 +14,13 @@ def clouds(count: int = 60, classes: int = 3, spread: float = 1.0) -> tuple[np.n
 
 
 def test_the_confident_joint_counts_errors_as_the_paper_does():
-    """By hand: images of label 0 get 0.6 on average, those of label 1 get 0.64."""
-    probabilities = np.array([[0.9, 0.1], [0.8, 0.2], [0.1, 0.9], [0.2, 0.8], [0.25, 0.75], [0.62, 0.38]])
-    labels = np.array([0, 0, 0, 1, 1, 1])
-    # Of label 0, two are confidently 0 and one is confidently 1; of label 1, two are 1 and one is 0.
-    assert count_label_errors(probabilities, labels) == 2
+    """By hand: images of label 0 get 0.56 on average, those of label 1 get 0.64."""
+    probabilities = np.array([[0.9, 0.1], [0.8, 0.2], [0.1, 0.9], [0.45, 0.55], [0.2, 0.8], [0.25, 0.75], [0.62, 0.38]])
+    labels = np.array([0, 0, 0, 0, 1, 1, 1])
+    # Of label 0, two are confidently 0, one is confidently 1 and one is neither; of label 1, two are 1 and one is 0.
+    assert count_label_errors(probabilities, labels) == 2  # a third of 4 and a third of 3
     ranked, likely = rank_labels(probabilities, labels)
-    assert ranked.tolist() == [2, 5]
+    assert ranked.tolist() == [2, 6, 3]
     assert likely == 2
 
 
@@ -44,6 +44,16 @@ def test_flipped_labels_are_found_with_the_class_that_they_had():
     assert set(ranked[:likely]) == set(flipped)
     assert np.array_equal(probabilities[flipped].argmax(1), truth[flipped])
     assert np.allclose(probabilities.sum(1), 1)
+
+
+def test_likely_errors_teach_no_more():
+    """A quarter of a class is called another: the rest of it is judged nearly as if that were not there."""
+    features, truth = clouds()
+    labels = truth.copy()
+    labels[:15] = 1
+    given = judge(features, labels, np.arange(180))[15:60, 0]
+    sound = judge(features[15:], labels[15:], np.arange(165))[:45, 0]
+    assert given.mean() == pytest.approx(sound.mean(), abs=0.05)
 
 
 def test_a_copy_with_the_same_wrong_label_does_not_vouch_for_an_image():
@@ -70,6 +80,11 @@ def test_a_feature_that_never_varies_does_no_harm():
     probabilities = judge(np.pad(features, ((0, 0), (0, 1))), labels, np.arange(60))
     assert np.isfinite(probabilities).all()
     assert (probabilities.argmax(1) == labels).mean() > 0.95
+
+
+def test_the_unit_of_a_feature_does_not_matter():
+    features, labels = clouds(20)
+    assert np.allclose(judge(features * [1e4, 1, 1e-4], labels, np.arange(60)), judge(features, labels, np.arange(60)))
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])

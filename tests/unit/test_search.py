@@ -12,7 +12,7 @@ import pytest
 def run_of(weight, seed, accuracy, worst_recall, rev="x", stale=False, lr=0.1):
     """A finished run in which the class `cat` has this weight."""
     class_weights = {} if weight == 1 else weight if weight == "balanced" else {"cat": weight}
-    metrics = {"val.accuracy": accuracy, "val.worst_recall": worst_recall, "val.recall.cat": worst_recall}
+    metrics = {"val.accuracy": accuracy, "val.worst_recall": worst_recall, "val.recall.cat": worst_recall + 0.1}
     params = {"train": {"lr": lr, "class_weights": class_weights}}
     return Run(rev, params, {"train.py": "1"}, {"train.seed": seed, "prepare.seed": 0}, metrics, stale)
 
@@ -64,12 +64,22 @@ def test_the_frontier_has_means_over_seeds_and_marks_what_another_weight_beats(k
     assert table["seeds"].to_dict() == {1: 2, 2: 2, 5: 1}
     assert table["accuracy"].tolist() == pytest.approx([0.91, 0.90, 0.89])
     assert table["worst_recall"].tolist() == pytest.approx([0.52, 0.71, 0.60])
+    assert table["recall"].tolist() == pytest.approx([0.62, 0.81, 0.70])
     assert table["best"].tolist() == [True, True, False]
     said = weights.describe_frontier(table, "cat")
-    assert [line.count("more of both") for line in said.splitlines()] == [0, 0, 0, 0, 1]
+    assert [line.count("another beats it") for line in said.splitlines()] == [0, 0, 0, 0, 1]
     assert "71.0% ± " in said.splitlines()[3]
     assert "±" not in said.splitlines()[4]
     assert weights.draw_frontier(table, "cat").startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "worst_recall", "best"),
+    [(0.90, 0.70, [True, True]), (0.90, 0.60, [True, False]), (0.89, 0.70, [True, False]), (0.91, 0.70, [False, True])],
+)
+def test_of_equals_none_is_beaten_and_where_one_number_is_equal_the_other_decides(known, accuracy, worst_recall, best):
+    known(run_of(1, 0, 0.90, 0.70, "workspace"), run_of(2.0, 0, accuracy, worst_recall, "a"))
+    assert weights.frontier("cat")["best"].tolist() == best
 
 
 def test_where_nothing_has_run_with_these_parameters_there_is_no_frontier_yet(known):

@@ -88,6 +88,11 @@ def test_too_few_images_make_no_slice():
     assert (len(table), members) == (0, [])
 
 
+def test_a_quarter_of_too_few_images_makes_no_slice():
+    table, _ = compare_slices(answers(np.arange(36) < 9), traits(np.arange(36.0)))
+    assert not table["slice"].str.contains("quarter").any()
+
+
 def test_brightness_and_sharpness_of_images():
     flat = np.full((3, 8, 8), 100, np.uint8)
     board = np.tile(np.indices((8, 8)).sum(0) % 2 * 255, (3, 1, 1)).astype(np.uint8)
