@@ -46,7 +46,7 @@ def main() -> None:
         print(f"excluded {len(excluded)} image(s) that are also in a held-out split; {DATASET} lists them")
     if missing := lacking(entries, dataset.classes, sources):
         raise InputError(f"data/ has no images of these classes: {', '.join(missing)}.")
-    doubts = say_doubts(entries, dataset.classes)
+    doubts = say_doubts(entries, dataset.classes, params.conflicts)
     files, statistics = write_splits(dataset, entries, params, augment)
 
     by_split = {split: [e for e in entries if e.split == split] for split in (*SPLITS, EXCLUDED)}

@@ -44,6 +44,7 @@ class PrepareParams:
     fit: Literal["crop", "pad", "squash"]
     val_fraction: Annotated[float, VAL_FRACTION]
     test_fraction: Annotated[float, SHARE]
+    conflicts: Literal["keep", "error"]
     seed: Annotated[int, SEED]
     augment: Transforms
 

@@ -1,22 +1,33 @@
-"""What to doubt in the splits, though nothing stops at it: contradictory labels, placeholders, few images."""
+"""What to doubt in the splits: contradictory labels, at which prepare may stop, placeholders, few images."""
 
 from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
 from classifier.data.splits import Entry
+from classifier.errors import InputError
 
 RECURRING = 5  # times that one picture is there, from which on it may be a placeholder
 FEW = 5  # images of a class in val, below which one more mistake is a fifth of its recall or more
 LISTED = 10  # in a message; dataset.json lists all
 
 
-def say_doubts(entries: list[Entry], classes: list[str]) -> dict[str, Any]:
-    """Print what is to be doubted; returns what dataset.json is to list of it, nothing where nothing is."""
+def say_doubts(entries: list[Entry], classes: list[str], conflicts: str) -> dict[str, Any]:
+    """Print what is to be doubted; returns what dataset.json is to list of it, nothing where nothing is.
+
+    Raises:
+        InputError: if images lie under two classes and `conflicts` is `error`, naming all of them.
+    """
     found = {"conflicts": two_classes(entries, classes), "recurring": recurs(entries)}
-    for paths in found["conflicts"][:LISTED]:
-        print("under two classes: " + " = ".join(f"{path} ({name})" for path, name in paths.items()))
-    if number := len(found["conflicts"]):
+    contradictory = [" = ".join(f"{path} ({name})" for path, name in paths.items()) for paths in found["conflicts"]]
+    if contradictory and conflicts == "error":
+        raise InputError(
+            f"data/ has {len(contradictory)} image(s) under two classes or more: remove all but one of each, or keep "
+            "them with prepare.conflicts: keep.\n  " + "\n  ".join(contradictory)
+        )
+    for paths in contradictory[:LISTED]:
+        print(f"under two classes: {paths}")
+    if number := len(contradictory):
         print(f"{number} image(s) lie under two classes or more and are kept under each: `conflicts` in dataset.json")
     for image in found["recurring"][:LISTED]:
         print(f"{image['path']} is there {image['times']} times: a placeholder? `recurring` in dataset.json lists such")

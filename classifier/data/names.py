@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable
-from unicodedata import is_normalized, normalize
+from unicodedata import category, is_normalized, normalize
 
 from classifier.errors import InputError, shown
 
@@ -28,23 +28,30 @@ def require_sound(names: Iterable[str], where: str) -> None:
 
 
 def require_distinct(classes: Iterable[str], where: str) -> None:
-    """Refuse two names that are written differently and read the same, such as é in one character and in two.
+    """Refuse two names that are written differently and read the same: é in one character and in two, a space at the
+    end, characters that are not seen.
 
     Raises:
         InputError: naming both.
     """
     seen: dict[str, str] = {}
     for name in classes:
-        other = seen.setdefault(normalize("NFC", name), name)
+        other = seen.setdefault(_as_read(name), name)
         if other != name:
             raise InputError(f"{where}: two classes look the same: {_spelt(other)} and {_spelt(name)}. Rename one.")
 
 
 def look_alike(missing: Iterable[str], extra: Iterable[str]) -> str:
     """What to append to "missing …, extra …" where some of these names only look the same: how each is spelt."""
-    composed = {normalize("NFC", name): name for name in missing}
-    pairs = [(composed[normalize("NFC", name)], name) for name in extra if normalize("NFC", name) in composed]
+    read = {_as_read(name): name for name in missing}
+    pairs = [(read[_as_read(name)], name) for name in extra if _as_read(name) in read]
     return "".join(f" {_spelt(one)} and {_spelt(other)} look the same: rename one." for one, other in pairs[:LISTED])
+
+
+def _as_read(name: str) -> str:
+    """A name as people see it: without what takes no room, and with one kind of space."""
+    seen = "".join(character for character in name if category(character) != "Cf")
+    return " ".join(normalize("NFC", seen).split())
 
 
 def _spelt(name: str) -> str:

@@ -1,11 +1,12 @@
 """What a training has achieved so far, in memory and in the file from which it goes on after a crash."""
 
+import math
 import os
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from classifier.errors import InputError
+from classifier.errors import InputError, one_line, shown
 from classifier.training.loop import Trainer
 from classifier.training.resume import Begun, Parts, State, read_state, restore, save_state
 
@@ -38,7 +39,7 @@ class Record(Parts):
         steps: of an epoch.
 
     Raises:
-        InputError: if the environment variable SAVE_EVERY is no number.
+        InputError: if the environment variable SAVE_EVERY is no number, or the file is whole and of no such training.
     """
 
     def __init__(self, path: Path, trainer: Trainer, steps: int):
@@ -49,19 +50,45 @@ class Record(Parts):
         self.begun = Begun()
         self.seconds, self.saved = seconds_between_saves(), time.monotonic()
         if state := trainer.processes.from_first(self._read):
-            restore(state, trainer.modules(), trainer.optimizers)
-            trainer.scaler.load_state_dict(state.values["scaler"])
-            self.history = [Epoch(*row) for row in state.values["history"]]
-            self.logged = state.values["logged"]
-            self.weights, self.begun = state.groups.get("weights", {}), Begun(**state.groups["begun"])
-            if trainer.average:
-                trainer.average.updates = len(self.history) * steps + self.begun.steps
+            try:
+                self._take_over(state, steps)
+            except Exception as error:  # a state whose digest is right may hold anything, and it is put into anything
+                raise InputError(
+                    f"{path} does not hold a state of this training ({one_line(error)}): remove it to start afresh."
+                ) from None
+
+    def _take_over(self, state: State, steps: int) -> None:
+        """Go on from a state; raises an exception of nearly any kind if it is none of this training."""
+        trainer = self.trainer
+        restore(state, trainer.modules(), trainer.optimizers)
+        trainer.scaler.load_state_dict(state.values["scaler"])
+        self.history = [Epoch(*row) for row in state.values["history"]]
+        self.logged = state.values["logged"]
+        self.weights, self.begun = state.groups.get("weights", {}), Begun(**state.groups["begun"])
+        if trainer.average:
+            trainer.average.updates = len(self.history) * steps + self.begun.steps
+        if not all(type(value) in (int, float) and math.isfinite(value) for row in self.history for value in row):
+            raise ValueError("its history has what is no number")
+        if [row.epoch for row in self.history] != [*range(1, len(self.history) + 1)]:
+            raise ValueError("its epochs are not in order")
+        told = [{name: row[name] for name in Epoch._fields} for row in self.logged]
+        if told != [row._asdict() for row in self.history]:
+            raise ValueError("its log is of another history")
+        left = steps if len(self.history) < trainer.params.epochs else 1  # the last step of an epoch ends it
+        if len(self.history) > trainer.params.epochs or self.begun.steps >= left:
+            raise ValueError("it has more steps than this training")
+        if not all(values.shape == (self.begun.steps,) and values.dtype == torch.float32 for values in self.begun):
+            raise ValueError("its losses and accuracies are not those of the steps begun")
+        if self.history and _shapes(self.weights) != _shapes(trainer.judged.module.state_dict()):
+            raise ValueError("the weights to keep are of another network")
 
     def _read(self) -> State | None:
         """The state of the file, unless another number of threads makes it that of a training with other bits."""
         state = read_state(self.path)
-        if state and state.values["processes"] == self.trainer.processes.size and state.values["threads"] != threads():
-            print(f"starting afresh: {self.path} is of a training with {state.values['threads']} threads a process")
+        if not state or state.values.get("processes") != self.trainer.processes.size:
+            return state
+        if (number := state.values.get("threads")) != threads():
+            print(f"starting afresh: {self.path} is of a training with {shown(number)} threads a process")
             return None
         return state
 
@@ -92,6 +119,10 @@ class Record(Parts):
         groups = {"weights": self.weights, "begun": begun._asdict()}
         save_state(self.path, self.trainer.modules(), self.trainer.optimizers, groups, values)
         self.saved = time.monotonic()
+
+
+def _shapes(tensors: dict[str, Tensor]) -> dict[str, tuple[torch.Size, torch.dtype]]:
+    return {name: (tensor.shape, tensor.dtype) for name, tensor in tensors.items()}
 
 
 def threads() -> int:

@@ -25,6 +25,8 @@ from torch import Tensor, nn
 # DVC_ROOT is the repository itself also in the temporary folder of `dvc exp run --temp`.
 FOLDER = Path(os.environ.get("DVC_ROOT", ".")) / ".resume"
 KEY = "training state"  # of the metadata in the file
+# What an optimizer keeps of each parameter, in its shape, but for the number of steps.
+KEPT = {"Muon": {"momentum"}, "SGD": {"momentum_buffer"}, "AdamW": {"step", "exp_avg", "exp_avg_sq"}}
 
 
 def state_path(*determinants: Any) -> Path:
@@ -150,15 +152,25 @@ def read_state(path: Path) -> State | None:
 
 
 def restore(state: State, modules: dict[str, nn.Module], optimizers: list) -> None:
-    """Put a saved state into `modules` and `optimizers`."""
+    """Put a saved state into `modules` and `optimizers`.
+
+    Raises:
+        Exception: of nearly any kind, if it is not of these: then some of it was put there.
+    """
     for key, module in modules.items():
         module.load_state_dict(state.groups[key])
     for name, tensor in state.groups.get("optimizer", {}).items():
         i, index, key = name.split(".")
         optimizer = optimizers[int(i)]
         parameter = [p for group in optimizer.param_groups for p in group["params"]][int(index)]
+        if tensor.shape != (() if key == "step" else parameter.shape) or tensor.dtype != parameter.dtype:
+            raise ValueError(f"{name} is {tensor.dtype}, of the shape {list(tensor.shape)}")
         if tensor.shape == parameter.shape:  # in the parameter's memory format, on which the bits depend
             tensor = torch.empty_like(parameter, dtype=tensor.dtype).copy_(tensor)
         elif optimizer.defaults.get("fused"):  # the number of updates lies beside the parameter then
             tensor = tensor.to(parameter.device)
         optimizer.state[parameter][key] = tensor
+    for optimizer in optimizers:
+        for kept in optimizer.state.values():
+            if kept.keys() != KEPT[type(optimizer).__name__]:
+                raise ValueError(f"{type(optimizer).__name__} does not keep {', '.join(kept)} of a parameter")

@@ -1,8 +1,11 @@
 """Inputs of the kinds that stages and scripts read: mostly right, wrong somewhere."""
 
+import copy
 import io
+import itertools
 import json
-import string
+import struct
+import zlib
 from typing import Any
 
 from classifier.config import STAGES
@@ -65,16 +68,26 @@ def damaged(draw: st.DrawFn, content: bytes) -> bytes:
     return bytes(changed)
 
 
+def containers(value: Any) -> list[dict | list]:
+    """A value and what is nested in it: its mappings and lists that have contents."""
+    if not isinstance(value, dict | list) or not value:
+        return []
+    nested = value.values() if isinstance(value, dict) else value
+    return [value, *(found for inner in nested for found in containers(inner))]
+
+
 @st.composite
-def altered(draw: st.DrawFn, document: dict, values: st.SearchStrategy = TREE) -> dict:
-    """A copy of a nested mapping with some values replaced, left out or added, at any depth."""
-    document = {key: dict(value) if isinstance(value, dict) else value for key, value in document.items()}
+def altered(draw: st.DrawFn, document: Any, values: st.SearchStrategy = TREE) -> Any:
+    """A copy of nested mappings and lists with some values replaced, left out or added, at any depth."""
+    document = copy.deepcopy(document)
     for _ in range(draw(st.integers(1, 3))):
-        inner = [value for value in document.values() if isinstance(value, dict) and value]
-        target = draw(st.sampled_from([document, *inner])) if inner else document
-        key = draw(st.sampled_from(list(target)) | st.text(max_size=8)) if target else draw(st.text(max_size=8))
-        if draw(st.integers(0, 4)) == 0:
-            target.pop(key, None)
+        if not (targets := containers(document)):
+            break
+        target = draw(st.sampled_from(targets))
+        keys = st.sampled_from(list(target)) | st.text(max_size=8) if isinstance(target, dict) else None
+        key = draw(keys or st.integers(0, len(target) - 1))
+        if draw(st.integers(0, 4)) == 0 and (keys is None or key in target):
+            del target[key]
         else:
             target[key] = draw(values)
     return document
@@ -98,7 +111,7 @@ AUGMENT = st.dictionaries(
     max_size=2,
 )
 
-SIDE, SPLIT = 12, string.whitespace + ",;\"'"
+SIDE = 12
 
 
 def pictures() -> dict[str, bytes]:
@@ -119,6 +132,69 @@ def pictures() -> dict[str, bytes]:
 
 
 PICTURES = st.sampled_from(list(pictures().values())).flatmap(damaged)
+
+# Sides of a canvas, of a frame in it, and where that lies.
+SIDES = st.sampled_from([1, 2, 7, 12, 40])
+CANVAS = st.tuples(SIDES, SIDES) | st.sampled_from([(65_535, 65_535), (20_000, 5_001), (65_535, 3), (2, 30_000)])
+FRAME = st.sampled_from([0, 1, 3, 7, 12, 13, 40])
+AT = st.tuples(st.integers(0, 12), st.integers(0, 12)) | st.just((65_535, 65_535))
+COLOURS = bytes(range(0, 252, 21))  # four
+NOISE = st.integers(0, 99).map(np.random.default_rng)
+
+
+@st.composite
+def gifs(draw: st.DrawFn) -> bytes:
+    """An animation of up to three frames that need not fill its canvas, nor lie within it."""
+    parts = [b"GIF89a", struct.pack("<HHBBB", *draw(CANVAS), 0x81, draw(st.integers(0, 4)), 0), COLOURS]
+    for _ in range(draw(st.integers(0, 3))):
+        how = draw(st.integers(0, 3)) << 2 | draw(st.booleans())  # disposal, and whether a colour is transparent
+        parts.append(b"\x21\xf9\x04" + struct.pack("<BHBB", how, 0, draw(st.integers(0, 3)), 0))
+        width, height, interlaced = draw(FRAME), draw(FRAME), draw(st.sampled_from([0, 0x40]))
+        parts.append(b"\x2c" + struct.pack("<HHHHB", *draw(AT), width, height, interlaced))
+        parts += [b"\x02", literal_lzw([p & 3 for p in draw(NOISE).bytes(width * height)]), b"\0"]
+    return b"".join([*parts, b";"])
+
+
+def literal_lzw(pixels: list[int]) -> bytes:
+    """Pixels of two bits as a GIF's blocks: each a code of three bits, after codes that keep these from growing."""
+    codes = [code for pixel in pixels for code in (4, pixel)] + [5]
+    data = sum(code << 3 * i for i, code in enumerate(codes)).to_bytes(3 * len(codes) // 8 + 1, "little")
+    return b"".join(bytes([len(block)]) + block for i in range(0, len(data), 255) if (block := data[i : i + 255]))
+
+
+def chunk(kind: bytes, *content: bytes) -> bytes:
+    """A chunk of a PNG."""
+    whole = kind + b"".join(content)
+    return struct.pack(">I", len(whole) - 4) + whole + struct.pack(">I", zlib.crc32(whole))
+
+
+@st.composite
+def apngs(draw: st.DrawFn) -> bytes:
+    """An animated PNG: its first frame is its picture or comes after it; what is said of the frames may be wrong."""
+    kind, channels = draw(st.sampled_from([(0, 1), (2, 3), (3, 1), (4, 2), (6, 4)]))
+    whole, noise, numbers = draw(CANVAS), draw(NOISE), itertools.count()
+
+    def pixels(width: int, height: int) -> bytes:
+        lines = (b"\0" + noise.bytes(width * channels) for _ in range(height if width * height < 200_000 else 0))
+        return zlib.compress(b"".join(lines))
+
+    def control(size: tuple[int, int]) -> bytes:
+        at, ways = draw(AT), (draw(st.integers(0, 3)), draw(st.integers(0, 2)))
+        return chunk(b"fcTL", struct.pack(">IIIIIHHBB", next(numbers), *size, *at, 1, 10, *ways))
+
+    count = draw(st.integers(0, 3))
+    own = count > 0 and draw(st.booleans())  # whether the picture is the first frame
+    claimed = draw(st.sampled_from([count, count, 0, 2**31]))
+    parts = [b"\x89PNG\r\n\x1a\n", chunk(b"IHDR", struct.pack(">IIBBBBB", *whole, 8, kind, 0, 0, 0))]
+    parts += [chunk(b"PLTE", bytes(i % 251 for i in range(768)))] * (kind == 3)
+    parts += [chunk(b"tRNS", noise.bytes(2 * channels))] * (kind < 4 and draw(st.booleans()))
+    parts += [chunk(b"acTL", struct.pack(">II", claimed, 0)), *([control(whole)] * own)]
+    parts.append(chunk(b"IDAT", pixels(*whole)))
+    for _ in range(own, count):
+        size = draw(st.just(whole) | st.tuples(FRAME, FRAME))
+        parts += [control(size), chunk(b"fdAT", struct.pack(">I", next(numbers)), pixels(*size))]
+    return b"".join([*parts, chunk(b"IEND")])
+
 
 # Parquet: columns of the right and of other types, and metadata that fit or lie.
 CELL = st.one_of(
@@ -146,3 +222,6 @@ def tables(draw: st.DrawFn) -> pyarrow.Table:
 
 BATCH = {"data": np.zeros((2, 3072), np.uint8), "labels": [0, 1], "filenames": [b"a.png", b"b.png"]}
 CHECKPOINTS = altered(json.loads(json.dumps(SOUND)), JSON)
+
+# dataset.json of a prepared dataset, with values that might be true.
+LIES = JSON | st.integers(-1, 20) | st.sampled_from([0.5, 1, "0" * 64, ["0" * 64], "cat", "dog", "frog"])

@@ -83,7 +83,16 @@ def test_two_folders_of_training_images_are_refused(small_dataset):
 
 SERVICE_FOLDERS = [
     *["@eaDir", "@EADIR", ".AppleDouble", "__MACOSX", ".thumbnails", "#recycle", "$RECYCLE.BIN", "lost+found"],
-    *["System Volume Information", ".dropbox.cache", ".stfolder", ".stversions", ".sync", "@Recycle", ".@__thumb"],
+    *[
+        "System Volume Information",
+        ".dropbox.cache",
+        ".stfolder",
+        ".stversions",
+        ".sync",
+        "@Recycle",
+        ".@__thumb",
+        "~snapshot",
+    ],
     *["Network Trash Folder", ".Trash-1000", ".ipynb_checkpoints", "cat (conflicted copy 2024-05-01)"],
 ]
 SERVICE_FILES = [
@@ -92,6 +101,9 @@ SERVICE_FILES = [
     *["000 (Case Conflict 1).png", "000 (Unicode Encoding Conflict).png", "000.sync-conflict-20240501-123456-ABC.png"],
     *["000_conflict-20240501-123456.png", "000.Conflict.png", "000 (SFConflict me@home 2024-05-01-12-34-56).png"],
     *["000[Conflict].png", ".syncthing.000.png.tmp", "~syncthing~000.png.tmp", ".000.png.icloud"],
+    *["000 (In Konflikt stehende Kopie von PC 2024-05-01).png", "000 (Copie en conflit de PC 2024-05-01).png"],
+    *["000 (Copia en conflicto de PC 2024-05-01).png", "000 (copia in conflitto di PC 2024-05-01).png"],
+    *["000 (PC の競合コピー 2024-05-01).png"],
 ]
 
 
@@ -123,7 +135,11 @@ def test_files_of_file_systems_and_sync_programs_are_left_out_counted_and_said(s
 
 
 @pytest.mark.parametrize(
-    "name", ["conflict", "in conflict.png", "cat (1).png", "a@b", "#1", "recycle", "thumbnails", "copy of 000.png"]
+    "name",
+    [
+        *["conflict", "in conflict.png", "cat (1).png", "a@b", "#1", "recycle", "thumbnails", "copy of 000.png"],
+        *["war (conflict).png", "demo (Konflikt).png", "walk 2024-05-01.png", "a (2024-05-01).png"],
+    ],
 )
 def test_names_that_people_give_are_left_in(name):
     assert kind_of_service(name) is None
@@ -301,6 +317,18 @@ def test_shards_that_do_not_belong_together_are_refused(tmp_path, names, said):
     for name in names:
         write_shard(tmp_path / f"{name}.parquet")
     assert said in refused(tmp_path)
+
+
+@pytest.mark.parametrize("ending", [".part", ".crdownload", ".incomplete", ".gz", ".PARQUET"])
+def test_a_shard_of_which_there_is_only_a_part_is_refused_by_name(tmp_path, ending):
+    write_shard(tmp_path / "train-0.parquet")
+    part = tmp_path / (f"train-1.parquet{ending}" if ending != ".PARQUET" else "train-1.PARQUET")
+    part.write_bytes(b"PAR1")
+    assert f"{part} is no" in refused(tmp_path)
+    part.unlink()
+    write_shard(tmp_path / "train-1.parquet")
+    (tmp_path / "train-1.parquet.dvc").write_text("outs: []\n")  # what belongs to a shard that is there
+    assert counts(tmp_path) == {"train": 6}
 
 
 def test_conflict_copies_of_shards_are_left_out_and_said(tmp_path, capsys):

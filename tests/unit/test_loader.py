@@ -1,5 +1,7 @@
 """A prepared split as rows of its file and as a source of batches."""
 
+import hashlib
+import json
 import threading
 from pathlib import Path
 
@@ -117,6 +119,36 @@ def test_a_description_without_digests_of_blocks_is_of_another_version(prepared)
     Path("prepared/dataset.json").write_text(text.replace('"blocks"', '"blocs"', 1))
     with pytest.raises(InputError, match=r"has no 'blocks': another version of prepare\.py wrote it"):
         load_description()
+
+
+LIES = {
+    "count": lambda d: d["splits"]["val"].update(count=5),
+    "per_class": lambda d: d["splits"]["val"].update(per_class={"cat": 3, "dog": 2, "frog": 1}),
+    "per_class in another order": lambda d: d["splits"]["val"].update(per_class={"dog": 2, "cat": 2, "frog": 2}),
+    "per_class of fractions": lambda d: d["splits"]["val"].update(per_class={"cat": 2.0, "dog": 2, "frog": 2}),
+    "a digest": lambda d: d["splits"]["val"].update(head="0" * 64),
+    "a digest that is none": lambda d: d["splits"]["val"].update(head="x"),
+    "the digest of nothing": lambda d: d["splits"]["val"].update(head=hashlib.sha256(b"").hexdigest()),
+    "blocks": lambda d: d["splits"]["val"].update(blocks=[]),
+    "a class": lambda d: d.update(classes=["cat", "dog", "horse"]),
+    "a class twice": lambda d: d.update(classes=["cat", "dog", "dog"]),
+    "the size": lambda d: d.update(image_size=15),
+    "the fit": lambda d: d.update(fit="stretch"),
+    "the mean": lambda d: d.update(mean=[0.5, 0.5]),
+    "the std": lambda d: d.update(std=[0.5, 0.5, 0.0]),
+    "a split": lambda d: d["splits"].pop("test"),
+    "its type": lambda d: d.update(splits=[]),
+}
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_a_description_that_lies_is_refused(prepared, lie):
+    path = Path("prepared/dataset.json")
+    document = json.loads(path.read_text())
+    LIES[lie](document)
+    path.write_text(json.dumps(document))
+    with pytest.raises(InputError, match=r"dataset\.json (is damaged|describes)"):
+        map_split("val", load_description())
 
 
 @pytest.mark.parametrize("damage", ["truncated", "empty", "header"])

@@ -86,8 +86,16 @@ def test_two_classes_of_one_split_that_look_alike_are_refused(small_dataset):
     assert "two classes look the same: 'cafe\\u0301' (NFD) and 'caf\\xe9' (NFC)" in refused(root)
 
 
+@pytest.mark.parametrize("other", ["cat ", " cat", "ca\u200bt", "cat\u00a0", "\ufeffcat"])
+def test_classes_that_differ_in_what_is_not_seen_are_refused(small_dataset, other):
+    root = small_dataset(test=0)
+    (root / "train/dog").rename(root / "train" / other)
+    assert "two classes look the same" in refused(root)
+    assert f"{other!a}" in refused(root)
+
+
 def test_names_in_any_script_are_sound_and_distinct():
-    names = ["Kätzchen", "собака", "猫", "🐸", "no", "7", "a b", "café", "cafe", "x" * 255]
+    names = ["Kätzchen", "собака", "猫", "🐸", "no", "7", "a b", "ab", "café", "cafe", "x" * 255]
     require_sound(names, "classes")
     require_distinct(names, "classes")
     assert look_alike(["cat"], ["dog"]) == ""
@@ -154,6 +162,10 @@ def test_a_link_to_a_folder_is_refused_and_not_passed_over(small_dataset):
     root = small_dataset(train=1, test=1)
     (root / "train/cat/more").symlink_to(root / "train/dog", target_is_directory=True)
     assert "train/cat/more is a link to a folder, which is not followed" in refused(root)
+    (root / "train/cat/more").unlink()
+    (root / "train/kitty").symlink_to("cat", target_is_directory=True)
+    (root / "test/kitty").symlink_to("cat", target_is_directory=True)
+    assert "train/kitty is a link to a folder, which is not followed" in refused(root)
 
 
 @pytest.mark.parametrize("kind", ["a pipe", "a socket", "a device"])

@@ -453,6 +453,30 @@ def test_an_image_under_two_classes_is_said_counted_and_listed(small_dataset, ru
     assert "1 image(s) lie under two classes" in said
 
 
+def test_with_conflicts_error_images_under_two_classes_are_refused_before_anything_is_written(
+    small_dataset, run_prepare, workspace, capsys
+):
+    root = small_dataset(train=8, val=5, test=1)
+    for i in range(12):  # more than the listing that only warns
+        content = (root / f"train/cat/{i % 8:03}.png").read_bytes() + b"." * (i // 8)  # more bytes, the same image
+        (root / f"train/cat/y{i}.png").write_bytes(content)
+        (root / f"train/dog/z{i}.png").write_bytes(content)
+    (root / "test/frog/z.png").write_bytes((root / "train/cat/007.png").read_bytes())
+    with pytest.raises(InputError, match=r"12 image\(s\) under two classes") as error:
+        run_prepare({"prepare.conflicts": "error"})
+    for i in range(12):
+        assert f"train/cat/y{i}.png (cat) = train/dog/z{i}.png (dog)" in str(error.value)
+    assert "test/frog/z.png (frog)" in str(error.value)
+    assert not (workspace / "prepared").exists()
+
+
+def test_with_conflicts_error_copies_within_a_class_are_no_conflict(small_dataset, run_prepare):
+    root = small_dataset(train=8, val=5, test=1)
+    (root / "train/cat/zzz.png").write_bytes((root / "train/cat/000.png").read_bytes())
+    kept, _ = run_prepare({"prepare.conflicts": "keep"})
+    assert run_prepare({"prepare.conflicts": "error"})[0] == kept
+
+
 @pytest.mark.parametrize(("times", "listed"), [(4, False), (5, True)])
 def test_a_picture_that_recurs_is_said_and_listed(small_dataset, run_prepare, capsys, times, listed):
     root = small_dataset(train=8, val=5, test=1)

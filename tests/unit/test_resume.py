@@ -11,6 +11,7 @@ import prepare
 import train
 from classifier.errors import InputError
 from classifier.paths import CHECKPOINT, HISTORY
+from classifier.tensors import read_tensors, write_tensors
 from classifier.training import record, resume
 from classifier.training.resume import alone, read_state, restore, save_state, state_path
 from tests.conftest import ROOT
@@ -232,6 +233,42 @@ def test_damaged_state_is_not_used_and_training_starts_afresh(run_train, damage,
     output = capsys.readouterr().out
     assert "starting afresh: " in output
     assert str(state) in output
+
+
+LIES = {
+    "nothing": lambda tensors, values: (tensors.clear(), values.clear()),
+    "no begun epoch": lambda tensors, values: [tensors.pop(name) for name in list(tensors) if "begun" in name],
+    "more epochs": lambda tensors, values: values.update(history=values["history"] * 3, logged=values["logged"] * 3),
+    "another history": lambda tensors, values: values["history"][0].__setitem__(1, 0.5),
+    "text": lambda tensors, values: values["history"][0].__setitem__(1, "0.5"),
+    "another shape": lambda tensors, values: tensors.update({optimizers(tensors)[0]: torch.zeros(1)}),
+    "another type": lambda tensors, values: tensors.update({optimizers(tensors)[0]: torch.zeros(1, dtype=torch.bool)}),
+    "a part of an optimizer's": lambda tensors, values: tensors.pop(next(n for n in tensors if "exp_avg_sq" in n)),
+    "another optimizer": lambda tensors, values: tensors.update({"optimizer.7.0.momentum": torch.zeros(1)}),
+    "weights of another network": lambda tensors, values: tensors.pop(next(n for n in tensors if "weights." in n)),
+    "a begun epoch that is over": lambda tensors, values: tensors.update(
+        {"begun.losses": torch.ones(99), "begun.accuracies": torch.ones(99)}
+    ),
+}
+
+
+def optimizers(tensors: dict) -> list[str]:
+    return [name for name in tensors if name.startswith("optimizer.")]
+
+
+def test_a_whole_state_that_is_none_of_this_training_is_refused(run_train):
+    state = interrupt(run_train)
+    for kind, lie in LIES.items():
+        tensors, values = read_tensors(state, resume.KEY)
+        sound = state.read_bytes()
+        lie(tensors, values)
+        if kind == "nothing":
+            values |= {"processes": 1, "threads": torch.get_num_threads()}
+        write_tensors(state, resume.KEY, tensors, values)
+        with pytest.raises(InputError, match=r"does not hold a state of this training \(.+\): remove it"):
+            run_train()
+        state.write_bytes(sound)
+    run_train()
 
 
 def test_a_second_trainer_refuses_and_names_the_first(run_train):

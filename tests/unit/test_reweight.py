@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from classifier.config import load_params
+from classifier.data.rows import rows_per_block
 from classifier.errors import InputError
 
 import pytest
@@ -15,10 +16,13 @@ def write_results(recall, images):
     """The recall of each class on the validation split, of so many images each; another class is worst on test."""
     test_recall = {"cat": 0.1, "dog": 0.8, "frog": 0.9}
     Path("metrics.json").write_text(json.dumps({"val": {"recall": recall}, "test": {"recall": test_recall}}))
-    split = {"count": images * len(recall), "per_class": dict.fromkeys(recall, images), "head": "", "blocks": []}
+    count, digest = images * len(recall), "0" * 64
+    blocks = [digest] * -(-count // rows_per_block(3 * 32**2))
+    split = {"count": count, "per_class": dict.fromkeys(recall, images), "head": digest, "blocks": blocks}
     described = {"classes": list(recall), "image_size": 32, "fit": "crop", "mean": [0.5] * 3, "std": [0.2] * 3}
     Path("prepared").mkdir(exist_ok=True)
-    Path("prepared/dataset.json").write_text(json.dumps(described | {"splits": {"val": split}}))
+    splits = dict.fromkeys(("train", "val", "test"), split)
+    Path("prepared/dataset.json").write_text(json.dumps(described | {"splits": splits}))
 
 
 @pytest.fixture

@@ -20,6 +20,8 @@ EITHER = ("eval", "evaluation", "holdout", "held-out", "heldout")  # to some peo
 _SHARD = re.compile(r"(?P<split>[a-z]+)(?=$|[^a-z])", re.IGNORECASE)
 _OF = re.compile(r"(\d+)-of-(\d+)")
 _DEPTH = 2  # folders that a shard may lie in: default/train/0000.parquet
+_PARQUET = re.compile(r"\.parquet\Z", re.IGNORECASE)
+_PART = re.compile(r"(.+\.parquet)\..", re.IGNORECASE)  # .part, .crdownload, .incomplete, .gz …
 _NUMBER = re.compile(r"(?:[a-z]+[-_.]?)?(\d+)", re.IGNORECASE)
 
 
@@ -135,13 +137,24 @@ def find_shards(root: Path) -> list[Path]:
     """What is called parquet in `root`, at most two folders down, but not conflict copies and what is hidden.
 
     A folder of such a name is among them, to be refused like any other shard that is no file.
+
+    Raises:
+        InputError: naming a shard of which there is only what a download or a program that packs has left.
     """
     found: list[Path] = []
     left_out = LeftOut()
     for parent, folders, names in os.walk(root, onerror=refuse):
         deep = len(Path(parent).relative_to(root).parts)
-        shards = [Path(parent, name) for name in [*folders, *names] if name.endswith(".parquet")]
-        folders[:] = [name for name in folders if not is_service(name) and not name.endswith(".parquet")]
+        named = [name for name in [*folders, *names] if ".parquet" in name.lower()]
+        shards = [Path(parent, name) for name in named if _PARQUET.search(name)]
+        folders[:] = [name for name in folders if not is_service(name) and not _PARQUET.search(name)]
+        for name in named:
+            part = _PART.match(name)
+            if part and part[1] not in named and name in names and not is_service(name):
+                raise InputError(
+                    f"{Path(parent, name)} is no whole parquet file, and there is none beside it: fetch or unpack it, "
+                    "or remove it."
+                )
         if deep == _DEPTH:
             folders.clear()
         found += [shard for shard in shards if not left_out.takes(shard)]

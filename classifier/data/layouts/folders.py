@@ -85,6 +85,7 @@ _DVC_CACHE_OBJECT = re.compile(r"/files/md5/[0-9a-f]{2}/[0-9a-f]{30}$")
 def _files(folder: Path, root: Path, left_out: LeftOut) -> list[Path]:
     """All files below `folder` in a fixed order, but what `left_out` takes; links out of `root` are refused."""
     _refuse_escape(folder, root)
+    _refuse_linked_folder(folder)
     found = []
     for parent, folders, names in os.walk(folder, onerror=refuse):
         folders[:] = [name for name in folders if not left_out.takes(Path(parent, name))]
@@ -93,8 +94,7 @@ def _files(folder: Path, root: Path, left_out: LeftOut) -> list[Path]:
             _refuse_odd(path)
             if path.is_symlink():
                 _refuse_escape(path, root)
-                if path.is_dir():
-                    raise InputError(f"{path} is a link to a folder, which is not followed: copy the folder instead.")
+                _refuse_linked_folder(path)
         found += [Path(parent, name) for name in names]
     return sorted(found, key=lambda path: path.as_posix())
 
@@ -102,6 +102,11 @@ def _files(folder: Path, root: Path, left_out: LeftOut) -> list[Path]:
 def _refuse_odd(path: Path) -> None:
     if kind := odd_kind(path):
         raise InputError(f"{path} is {kind}, neither a file nor a folder.")
+
+
+def _refuse_linked_folder(path: Path) -> None:
+    if path.is_symlink() and path.is_dir():
+        raise InputError(f"{path} is a link to a folder, which is not followed: copy the folder instead.")
 
 
 def _refuse_escape(path: Path, root: Path) -> None:

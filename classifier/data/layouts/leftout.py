@@ -10,12 +10,13 @@ from classifier.errors import key_shown
 # What file systems, cameras' storage, browsers of pictures and sync programs put beside people's files.
 SERVICE = {
     *["@eadir", "@tmp", "@recycle", "@recently-snapshot", "@sharesnap", "#recycle", "#snapshot", "$recycle.bin"],
-    *["__macosx", "lost+found", "system volume information", "recycler", "recycled", "network trash folder"],
-    *["temporary items", "thevolumesettingsfolder", "_gsdata_", "__pycache__"],
+    *["~snapshot", "__macosx", "lost+found", "system volume information", "recycler", "recycled"],
+    *["network trash folder", "temporary items", "thevolumesettingsfolder", "_gsdata_", "__pycache__"],
     *["thumbs.db", "ehthumbs.db", "ehthumbs_vista.db", "desktop.ini", "icon\r", "picasa.ini"],
 }
 _CONFLICT = re.compile(
     r"\((.*\b)?conflicted copy\b.*\)|\(.*\bcase conflict\b.*\)|\(unicode encoding conflict\b.*\)"  # Dropbox, Nextcloud
+    r"|\([^()]*(konflikt|conflit|conflict|競合コピー)[^()]*\d{4}-\d\d-\d\d[^()]*\)"  # Dropbox in other languages
     r"|\.sync-conflict-\d{8}-\d{6}|[_-]conflict-\d{8}-\d{6}|^~syncthing~"  # Syncthing, ownCloud
     r"|\.conflict(\(\d+\))?(\.|$)|\(sfconflict .*\)|\[(conflict|conflicted)[^]]*\]",  # Resilio, Seafile, Google, pCloud
     re.IGNORECASE,
