@@ -111,7 +111,7 @@ def workspace(tmp_path, monkeypatch):
     return tmp_path
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def params():
     """A function: the text of a valid params.yaml for tiny runs, e.g. params({"train.lr": 0.1})."""
 

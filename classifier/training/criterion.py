@@ -37,11 +37,12 @@ class Criterion:
     def __call__(self, logits: Tensor, labels: Tensor) -> Tensor:
         """The loss, a scalar, of logits [N, num_classes] and labels: int64 [N], or soft, float [N, num_classes].
 
-        An image of several classes weighs as much as they do, each by its share.
+        It is computed in float32 at least. An image of several classes weighs as much as they do, each by its share.
         """
-        adjusted = logits.float() - self.logit_offsets
+        adjusted = logits.to(torch.promote_types(logits.dtype, torch.float32)) - self.logit_offsets
         per_image = F.cross_entropy(adjusted, labels, reduction="none", label_smoothing=self.label_smoothing)
-        weights = labels @ self.loss_weights if labels.is_floating_point() else self.loss_weights[labels]
+        shares = labels.is_floating_point()
+        weights = labels @ self.loss_weights.to(labels.dtype) if shares else self.loss_weights[labels]
         return (per_image * weights).mean()
 
 

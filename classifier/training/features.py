@@ -47,18 +47,19 @@ def compute(
     """What the head of `network` gets for each image and, if `mirrored`, for its mirror image; of which each process
     computes a part.
 
-    Returns a source of float32 [N, 1 or 2, features] in the place of images.
+    Returns a source of float [N, 1 or 2, features], float32 at least, in the place of images.
     """
     seen: list[Tensor] = []
     features: list[Tensor] = []
-    hook = network.head.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].float()))
+    hook = network.head.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     network.eval()
     with torch.inference_mode():
         for images in source.in_order(batch_size(network), processes.part(len(source.labels))):
             with torch.autocast(images.device.type, dtype, enabled=dtype != torch.float32):
                 for view in (images, images.flip(-1))[: 1 + mirrored]:
                     network.module(network.see(view))
-            features.append(torch.stack(seen, 1))
+            stacked = torch.stack(seen, 1)
+            features.append(stacked.to(torch.promote_types(stacked.dtype, torch.float32)))
             seen.clear()
     hook.remove()
     return ResidentSource(processes.gather(torch.cat(features), len(source.labels)), source.labels)

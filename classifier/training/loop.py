@@ -185,7 +185,7 @@ class Trainer:
             return x, labels
         how, alpha = chosen[int(torch.randint(len(chosen), ()))]  # from the global generator, which is reseeded too
         x, labels = self.processes.gather(x, count), self.processes.gather(labels, count)
-        soft = F.one_hot(labels, len(self.criterion.loss_weights)).float()
+        soft = F.one_hot(labels, len(self.criterion.loss_weights)).to(x.dtype)
         part = self.processes.part(count)
         mixed, targets = how(x, soft, alpha, self.generator)
         return mixed[part], targets[part]

@@ -7,7 +7,7 @@ from classifier.data.augment import build_augment
 from classifier.data.augment.draws import PartGenerator
 from classifier.data.augment.transforms import TRANSFORMS
 from classifier.errors import InputError, run
-from classifier.training.distributed import ALONE, Processes, join, require_images
+from classifier.training.distributed import ALONE, Group, Processes, join, require_images
 
 import pytest
 import torch
@@ -59,6 +59,18 @@ def test_a_generator_that_is_not_divided_draws_as_any_other():
     own = PartGenerator(CPU)
     own.manual_seed(3)
     assert torch.equal(augment(images, own), augment(images, torch.Generator().manual_seed(3)))
+
+
+@pytest.mark.parametrize("rank", [0, 1, 2])
+def test_each_process_drops_other_units_and_the_first_those_of_one_alone(rank):
+    group = object.__new__(Group)  # without the others
+    group.rank, group.size = rank, 3
+    drawn = []
+    for processes in (ALONE, group):
+        torch.manual_seed(2**64 - 1)
+        processes.draw_apart()
+        drawn.append(torch.rand(5))
+    assert torch.equal(*drawn) == (rank == 0)
 
 
 # Mistakes

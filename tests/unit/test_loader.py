@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import sys
 import threading
 from pathlib import Path
 
@@ -46,6 +47,14 @@ def test_rows_are_indexed_as_an_array_is(prepared, key):
     assert np.array_equal(map_split("train", prepared).images[key], read[key])
     with pytest.raises(IndexError):
         map_split("train", prepared).images[18]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="nothing tells what is in memory")
+def test_rows_that_were_read_leave_the_memory_of_the_process(prepared):
+    images = map_split("train", prepared).images
+    images[:]
+    mapped = Path("/proc/self/smaps").read_text().partition(str(split_path("train").resolve()))[2]
+    assert int(mapped.partition("Rss:")[2].split()[0]) * 1024 < images.nbytes / 2
 
 
 @pytest.mark.parametrize("place", PLACES)
