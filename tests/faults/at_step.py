@@ -57,6 +57,6 @@ def refuse_to_write(event: str, arguments: tuple) -> None:
 sys.addaudithook(refuse_to_write)
 Trainer.train_step = count
 if what == "SIGSTOP":
-    distributed.PATIENCE = timedelta(seconds=15)
+    distributed.PATIENCE = timedelta(seconds=30)  # in which also busy machines start
 sys.argv = [script]
 runpy.run_path(script, run_name="__main__")
