@@ -180,7 +180,7 @@ def test_a_killed_process_ends_all_and_one_or_two_go_on(uninterrupted, rank, ste
 def test_a_process_that_does_not_answer_ends_all_and_the_same_command_goes_on(uninterrupted, rank):
     hung = train(2, *at_step(rank, STEPS + 2, "SIGSTOP"))
     assert hung.returncode != 0
-    assert f"process {1 - rank} of 2 ends, because another one has ended or does not answer" in hung.stdout
+    assert f"process {1 - rank} of 2 ends, because another one has ended or does not answer" in hung.stdout, hung.stdout
     again = train(2)
     assert "going on after step 2 of epoch 2, where" in again.stdout
     assert results() == uninterrupted
