@@ -30,13 +30,18 @@ class Kernels(AsyncMappingKernelManager):
     """
 
     limit = Integer(10, config=True)
+    waiting = 0  # starts for which there is no room yet
     # How often nobody was found connected, one time after the other.
     rounds_alone: ClassVar = WeakKeyDictionary[KernelManager, int]()
 
     async def start_kernel(self, **kwargs: Any) -> str:  # type: ignore[override]
         """Start a kernel as soon as there is room for one."""
-        while self.count() >= self.limit:
-            await asyncio.sleep(0.1)
+        self.waiting += 1
+        try:
+            while self.count() >= self.limit:
+                await asyncio.sleep(0.1)
+        finally:
+            self.waiting -= 1
         return await super().start_kernel(**kwargs)
 
     def count(self) -> int:
@@ -73,13 +78,19 @@ class Page(TornadoVoilaHandler):
             self.finish(FULL.read_text())
 
     async def wait_for_kernel(self, manager: Any) -> bool:
-        """Wait for a kernel in the pool, but not long; False if there is none. It is there until the next `await`."""
+        """Wait for a kernel in the pool, but not long for somebody to leave; False if nobody did.
+
+        The kernel is there until the next `await`.
+        """
         pool = manager._pools[self.notebook_path]
-        for _ in range(10 * PATIENCE):
+        patience = 10 * PATIENCE
+        while patience:
             pool[:] = [task for task in pool if not (task.done() and task.exception())]
             manager.fill_if_needed(delay=0, notebook_name=self.notebook_path)
             if pool[0].done():
                 return True
+            if manager.waiting == len(pool):  # none of them starts, which takes a busy machine longer
+                patience -= 1
             await asyncio.sleep(0.1)
         return False
 

@@ -16,6 +16,7 @@ from http.client import HTTPConnection
 from tests.clones import Clone
 
 import psutil
+from tornado.websocket import WebSocketClientConnection, websocket_connect
 
 UUID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 KEY = "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
@@ -66,8 +67,18 @@ def ask(port: int, path: str = "/", method: str = "GET", **headers: str) -> tupl
 def visit(port: int, path: str = "/", **headers: str) -> str:
     """Ask for the page as a program does that opens no socket; returns the ID of the visitor's process."""
     status, text = ask(port, path, **headers)
-    assert status == 200
-    return re.search(rf'"kernelId": "({UUID})"', text)[1]
+    assert status == 200, text
+    return kernel_of(text)
+
+
+def kernel_of(page: str) -> str:
+    return re.search(rf'"kernelId": "({UUID})"', page)[1]
+
+
+async def connect(port: int, kernel: str) -> WebSocketClientConnection:
+    """As a browser that has read the page: it answers pings."""
+    url = f"ws://127.0.0.1:{port}/api/kernels/{kernel}/channels"
+    return await websocket_connect(url, on_message_callback=lambda message: None)
 
 
 def open_socket(port: int, kernel: str, host: str = "", origin: str = "") -> tuple[int, socket.socket]:

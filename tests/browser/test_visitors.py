@@ -2,17 +2,16 @@
 
 import asyncio
 import time
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from threading import Barrier
 
 import psutil
 import pytest
 from PIL import Image
-from tornado.websocket import websocket_connect
+from tornado.httpclient import AsyncHTTPClient
+from tornado.websocket import WebSocketClientConnection
 
-from .serving import ask, kernels, leave, open_socket, run, serve, visit, wait_until
+from .serving import ask, connect, kernel_of, kernels, leave, open_socket, run, serve, visit, wait_until
 from .test_present import encode, open_page, upload
 
 pytestmark = pytest.mark.slow
@@ -20,16 +19,19 @@ pytestmark = pytest.mark.slow
 
 def test_processes_of_visitors_who_left_or_never_came_end_within_a_minute(served):
     port, _ = served
-    visitors = {name: visit(port) for name in ("never came", "left", "fell silent", "is here")}
+    visitors = {}
+    visitors["left"] = visit(port)
     open_socket(port, visitors["left"])[1].close()
+    visitors["fell silent"] = visit(port)
     silent = open_socket(port, visitors["fell silent"])[1]
 
     def present() -> set[str]:
         return {name for name, kernel in visitors.items() if ask(port, f"/api/kernels/{kernel}")[0] == 200}
 
     async def watch() -> None:
-        url = f"ws://127.0.0.1:{port}/api/kernels/{visitors['is here']}/channels"
-        here = await websocket_connect(url, on_message_callback=lambda message: None)
+        visitors["is here"] = visit(port)
+        here = await connect(port, visitors["is here"])
+        visitors["never came"] = await asyncio.to_thread(visit, port)
         start = time.monotonic()
         while present() != {"is here"}:
             assert time.monotonic() < start + 60, present()
@@ -47,26 +49,27 @@ def test_processes_of_visitors_who_left_or_never_came_end_within_a_minute(served
 
 def test_ten_visitors_at_once_share_one_model(served):
     port, pid = served
-    together = Barrier(10)
 
-    def come(_) -> tuple[float, str]:
-        together.wait()
+    async def come() -> tuple[float, str, WebSocketClientConnection]:
         start = time.monotonic()
-        kernel = visit(port)
-        return time.monotonic() - start, kernel
+        page = await AsyncHTTPClient().fetch(f"http://127.0.0.1:{port}/", connect_timeout=120, request_timeout=120)
+        kernel = kernel_of(page.body.decode())
+        return time.monotonic() - start, kernel, await connect(port, kernel)
 
-    with ThreadPoolExecutor(10) as threads:
-        waited, found = zip(*threads.map(come, range(10)), strict=True)
-    processes = [psutil.Process(pid), *psutil.Process(pid).children()]
-    sizes = [process.memory_info().rss / 1e6 for process in processes]
-    own = sum(process.memory_full_info().uss for process in processes) / 1e6  # without the code that all share
-    print(f"waited {sorted(round(seconds, 1) for seconds in waited)} s; {sorted(map(int, sizes))} MB, {own:.0f} in all")
-    assert len(set(found)) == 10, "each has a process"
-    assert len(kernels(pid)) == 10
-    assert max(waited) <= 60, "seconds tell of the machine; docs/reliability.md has those of a quiet one"
-    assert sorted(sizes)[-2] < 250, "all but that of the model"
-    with ThreadPoolExecutor(10) as threads:  # all at once: who opens no connection is let go after a while
-        list(threads.map(lambda kernel: leave(port, kernel), found))
+    async def come_together() -> None:
+        waited, found, here = zip(*await asyncio.gather(*(come() for _ in range(10))), strict=True)
+        processes = [psutil.Process(pid), *psutil.Process(pid).children()]
+        sizes = [process.memory_info().rss / 1e6 for process in processes]
+        own = sum(process.memory_full_info().uss for process in processes) / 1e6  # without the code that all share
+        print(f"waited up to {max(waited):.1f} s; {sorted(map(int, sizes))} MB, {own:.0f} in all")
+        assert len(set(found)) == 10, "each has a process"
+        assert len(kernels(pid)) == 10
+        assert sorted(sizes)[-2] < 250, "all but that of the model"
+        for kernel, connection in zip(found, here, strict=True):
+            await asyncio.to_thread(leave, port, kernel)
+            connection.close()
+
+    run(come_together())
 
 
 def test_one_more_than_the_limit_is_told_so_until_somebody_leaves(visited, page):
