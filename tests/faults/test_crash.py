@@ -10,7 +10,8 @@ import sys
 import time
 from pathlib import Path
 
-from tests.clones import ROOT, Clone
+from tests.clones import Clone
+from tests.faults.conftest import RESULTS, copy_code, remove_results, results
 
 import pytest
 
@@ -18,45 +19,12 @@ pytestmark = pytest.mark.slow
 
 EPOCHS = 4
 PARAMS = {"train.epochs": EPOCHS, "train.batch_size": 4, "train.augment": {"RandomErasing": {"p": 1.0}}}
+IMAGES = {"train": 40, "test": 4}
 STEPS = round(3 * 40 * 0.75 / 4)  # of an epoch: a quarter of the 120 images is held out
-RESULTS = ["models/classifier.safetensors", "plots/history.csv"]
 
 HERE = Path(__file__).parent
 KILLED_AT_RENAME = [str(HERE / "killed_at_rename.py"), str(int(signal.SIGKILL))]
 RENAMES = EPOCHS + 2  # the state after each epoch, the history, the checkpoint
-
-
-def copy_code(folder: Path) -> None:
-    for name in ("prepare.py", "train.py"):
-        shutil.copy(ROOT / name, folder)
-    shutil.copytree(ROOT / "classifier", folder / "classifier", ignore=shutil.ignore_patterns("__pycache__"))
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
-    """A copy of the code with a small prepared dataset."""
-    folder = tmp_path_factory.mktemp("crash")
-    copy_code(folder)
-    return folder
-
-
-@pytest.fixture
-def training(folder, monkeypatch, small_dataset, params):
-    """The folder, with data prepared and no results in it."""
-    monkeypatch.chdir(folder)
-    monkeypatch.setenv("DEVICE", "cpu")
-    monkeypatch.delenv("DVC_ROOT", raising=False)
-    Path("params.yaml").write_text(params(PARAMS))
-    if not Path("prepared").exists():
-        small_dataset(folder / "data", train=40, test=4)
-        Clone(folder).run("python", "prepare.py")
-    remove_results()
-    return folder
-
-
-@pytest.fixture(scope="module")
-def cache() -> dict:
-    return {}
 
 
 @pytest.fixture
@@ -67,15 +35,6 @@ def uninterrupted(training, cache) -> dict[str, bytes]:
         cache.update(results())
         remove_results()
     return cache
-
-
-def results() -> dict[str, bytes]:
-    return {name: Path(name).read_bytes() for name in RESULTS}
-
-
-def remove_results() -> None:
-    for name in RESULTS:
-        Path(name).unlink(missing_ok=True)
 
 
 def train(*runner: str, **environment: str) -> subprocess.CompletedProcess:

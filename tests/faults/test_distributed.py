@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from tests.clones import Clone
-from tests.faults.test_crash import RESULTS, copy_code, remove_results, results
+from tests.faults.conftest import RESULTS, remove_results, results
 from tests.wandb_failures import a_port_that_never_answers
 
 import pytest
@@ -27,6 +27,7 @@ HERE = Path(__file__).parent
 EPOCHS, STEPS = 3, 6
 # A network without batch norm, so that one process has the figures of two.
 PARAMS = {"train.model": "timm/test_vit", "train.optimizer": "adamw", "train.lr": 0.003, "train.calibrate": True}
+IMAGES = {"train": 22, "test": 4}  # of which a quarter is held out
 PARAMS |= {"train.epochs": EPOCHS, "train.batch_size": 8, "train.augment": {"RandomErasing": {"p": 1.0}}}
 
 # The rank that is killed, and before which step; and as many random ones as KILLS says.
@@ -35,33 +36,12 @@ MOMENTS = [(0, 1.0), (1, STEPS + 2.0)]
 MOMENTS += [(k % 2, round(DRAW.uniform(1, EPOCHS * STEPS - 1), 2)) for k in range(int(os.environ.get("KILLS", "0")))]
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
-    """A copy of the code."""
-    folder = tmp_path_factory.mktemp("several")
-    copy_code(folder)
-    return folder
-
-
 @pytest.fixture
-def training(folder, monkeypatch, small_dataset, params):
-    """The folder, with data prepared, neither results nor states in it."""
-    monkeypatch.chdir(folder)
-    monkeypatch.setenv("DEVICE", "cpu")
-    monkeypatch.delenv("DVC_ROOT", raising=False)
+def training(training, monkeypatch) -> Path:
+    """No state of another test in it, and states saved after each step."""
     monkeypatch.setenv("SAVE_EVERY", "0")
-    Path("params.yaml").write_text(params(PARAMS))
-    if not Path("prepared").exists():
-        small_dataset(folder / "data", train=22, test=4)  # of which a quarter is held out
-        Clone(folder).run("python", "prepare.py")
-    remove_results()
     shutil.rmtree(".resume", ignore_errors=True)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def cache() -> dict:
-    return {}
+    return training
 
 
 @pytest.fixture
