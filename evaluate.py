@@ -13,7 +13,8 @@ from classifier.reproducibility import keep_large_blocks
 keep_large_blocks()  # before torch allocates anything
 
 from classifier.config import load_params
-from classifier.data.prepared import load_description, map_split
+from classifier.data.description import load_description
+from classifier.data.prepared import map_split
 from classifier.data.rows import Rows
 from classifier.errors import InputError, run
 from classifier.files import atomic_write, write_json, write_table

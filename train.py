@@ -25,8 +25,8 @@ keep_large_blocks()  # before torch allocates anything
 
 from classifier.config import TrainParams, load_params
 from classifier.data.augment import build_augment
+from classifier.data.description import Description, load_description
 from classifier.data.loader import Source, count_steps, open_source, sample
-from classifier.data.prepared import Description, load_description
 from classifier.errors import run
 from classifier.files import sha256, write_csv
 from classifier.network.checkpoint import Metadata, save_checkpoint

@@ -135,7 +135,7 @@ def keep_features() -> None:
     compute, kept = features.compute, {}
 
     def compute_once(network: Any, source: Any, dtype: Any, mirrored: bool, processes: Any) -> Any:
-        key = (sha256(WEIGHTS), sha256(DATASET), len(source.labels), dtype, mirrored)
+        key = (sha256(WEIGHTS), sha256(DATASET), source.labels.numpy().tobytes(), dtype, mirrored)
         if key not in kept:
             kept[key] = compute(network, source, dtype, mirrored, processes)
         return kept[key]
@@ -156,14 +156,14 @@ def tabulate(samples: dict[str, pd.DataFrame], name: str) -> str:
     shown = {name: f"recall of {name}", "accuracy": "accuracy", "worst": "worst recall"}
     lines = [" | ".join(["", "means", *shown.values(), "who pays most", ""]).strip(), "| --- " * (len(shown) + 2) + "|"]
     for means, sample in samples.items():
-        reference, other = (sample, baseline) if means == "half" else (baseline, sample)
+        label, reference, other = ("images", sample, baseline) if means == "half" else (means, baseline, sample)
         table = difference(reference, other).table
-        cells = [f"{mean:.1f}" for mean in sample[list(shown)].mean()] + [""] * (means == "baseline")
+        cells = [f"{mean:.1f}" for mean in other[list(shown)].mean()] + [""] * (means == "baseline")
         if means != "baseline":
             payer = table.loc[others, "difference"].idxmin()
             cells = [f"{cell}, {say(table.loc[column])}" for cell, column in zip(cells, shown, strict=True)]
             cells.append(f"{payer}, {say(table.loc[payer])}")
-        lines.append(" | ".join(["", means, *cells, ""]).strip())
+        lines.append(" | ".join(["", label, *cells, ""]).strip())
     return "\n".join(lines)
 
 

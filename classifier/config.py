@@ -31,6 +31,7 @@ FRACTION = Must("between 0 and 1, both excluded", lambda v: 0 < v < 1)
 UP_TO_1 = Must("greater than 0 and at most 1", lambda v: 0 < v <= 1)
 VAL_FRACTION = Must("between 0 and 1, both excluded (the best epoch is chosen by these images)", FRACTION.holds)
 SHARE = Must("at least 0 and less than 1", lambda v: 0 <= v < 1)
+Fit = Literal["crop", "pad", "squash"]
 IMAGE_SIZE = Must("between 4 and 1024", lambda v: 4 <= v <= 1024)
 PRETRAINED = Must(
     "none, package, the name of weights, or PATH@sha256: and the 64 hexadecimal digits of the file's SHA-256",
@@ -41,7 +42,7 @@ PRETRAINED = Must(
 @dataclass(frozen=True)
 class PrepareParams:
     image_size: Annotated[int, IMAGE_SIZE]
-    fit: Literal["crop", "pad", "squash"]
+    fit: Fit
     val_fraction: Annotated[float, VAL_FRACTION]
     test_fraction: Annotated[float, SHARE]
     conflicts: Literal["keep", "error"]

@@ -50,7 +50,7 @@ def run(main: Callable[[], None], together: bool = False) -> None:
 
 def _explain(error: Exception) -> str:
     """What to say of an exception that no code expected."""
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or "can't allocate" in str(error):
+    if out_of_memory(error):
         return (
             f"this machine has not enough memory for this ({one_line(error)}): take smaller images or a smaller batch."
         )
@@ -58,6 +58,13 @@ def _explain(error: Exception) -> str:
         return f"{error.filename or 'this machine'}: {error.strerror}."
     summary = f"{type(error).__name__}: {one_line(error)}"
     return f"this is a fault of this program, which did not expect {summary}\n  {_report(error)}"
+
+
+def out_of_memory(error: Exception) -> bool:
+    """Whether there was no memory left, of the machine or of a GPU."""
+    return (
+        isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or "can't allocate" in str(error)
+    )
 
 
 def _report(error: Exception) -> str:

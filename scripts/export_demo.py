@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from classifier.config import load_params
-from classifier.data.prepared import load_description, map_split
+from classifier.data.description import load_description
+from classifier.data.prepared import map_split
 from classifier.data.rows import Rows
 from classifier.errors import InputError, run
 from classifier.files import atomic_write, sha256

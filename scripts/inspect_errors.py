@@ -21,10 +21,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from classifier.config import load_params
+from classifier.data.description import load_description
 from classifier.data.duplicates import DECIDE, LEFT_OUT, REMOVE, find_duplicates
 from classifier.data.edits import AFTERWARDS, UNPACK, Edits, editable, script
 from classifier.data.layouts import open_dataset
-from classifier.data.prepared import list_prepared, load_description, map_split
+from classifier.data.prepared import list_prepared, map_split
 from classifier.data.rows import Rows
 from classifier.data.splits import EXCLUDED, SPLITS
 from classifier.data.survey import Survey, survey

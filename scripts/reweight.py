@@ -21,7 +21,7 @@ from textwrap import fill
 from typing import Any
 
 from classifier.config import load_params
-from classifier.data.prepared import load_description
+from classifier.data.description import load_description
 from classifier.errors import InputError, nearest, run
 from classifier.files import atomic_write
 from classifier.paths import DATASET, METRICS, PARAMS

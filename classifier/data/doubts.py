@@ -28,7 +28,10 @@ def say_doubts(entries: list[Entry], classes: list[str], conflicts: str) -> dict
     for paths in contradictory[:LISTED]:
         print(f"under two classes: {paths}")
     if number := len(contradictory):
-        print(f"{number} image(s) lie under two classes or more and are kept under each: `conflicts` in dataset.json")
+        print(
+            f"{number} image(s) lie under two classes or more, and stay under each, but for copies of what is held "
+            "out: `conflicts` in dataset.json"
+        )
     for image in found["recurring"][:LISTED]:
         print(f"{image['path']} is there {image['times']} times: a placeholder? `recurring` in dataset.json lists such")
     if few := few_to_choose_by(entries, classes):

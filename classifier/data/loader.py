@@ -8,7 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
-from classifier.data.prepared import Description, map_split
+from classifier.data.description import Description
+from classifier.data.prepared import map_split
 from classifier.data.rows import Rows
 from classifier.errors import InputError
 from classifier.paths import split_path

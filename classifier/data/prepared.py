@@ -1,22 +1,18 @@
 """The prepared dataset: one safetensors file per split, dataset.json that describes them, and images.csv.
 
-prepared/{train,val,test}.safetensors hold `images` uint8 [N, 3, H, W] and `labels` int64 [N];
-prepared/dataset.json holds the classes, the channel statistics of the training split and the SHA-256 of each
-file's head and of each block of its rows, which are checked when they are first read: safetensors itself would read a
-flipped bit;
+prepared/{train,val,test}.safetensors hold `images` uint8 [N, 3, H, W] and `labels` int64 [N]; their digests, which are
+checked when they are first read, are in prepared/dataset.json (description.py): safetensors itself would read a flipped
+bit;
 prepared/images.csv has a row per image: split, index in it, path in data/, class, and SHA-256 of the original.
 """
 
 import hashlib
 import json
-import math
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
-from classifier.data.names import require_sound
+from classifier.data.description import Description
 from classifier.data.rows import Rows, rows_per_block
 from classifier.errors import InputError, one_line, shown
 from classifier.paths import DATASET, LISTING, split_path
@@ -25,63 +21,6 @@ import numpy as np
 import pandas as pd
 
 MOST_HEADER = 10_000  # bytes, of about 200: a damaged length may claim anything
-
-
-@dataclass(frozen=True)
-class Description:
-    """dataset.json: what train.py and evaluate.py must know beside the tensors."""
-
-    classes: list[str]
-    image_size: int
-    fit: str  # how images of other shapes were made squares
-    mean: list[float]  # per channel, of the training split, for pixels in [0, 1]
-    std: list[float]
-    splits: dict[str, dict[str, Any]]  # count, count per class, source and digests (head, blocks) of each split
-
-    @property
-    def reported(self) -> str:
-        """The split that results are of: test, or val where nothing was held back for a test."""
-        return "test" if self.splits["test"]["count"] else "val"
-
-    def require_sense(self) -> None:
-        """Refuse what prepare.py never writes: numbers below are taken from here without being counted anew.
-
-        Raises:
-            KeyError, TypeError, ValueError, InputError: saying what it is.
-        """
-        classes, colours = self.classes, [*self.mean, *self.std]
-        if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
-            raise ValueError(f"classes are {shown(classes)}, not a list of names")
-        require_sound(classes, f"{DATASET}, classes")
-        if len(set(classes)) < max(2, len(classes)):
-            raise ValueError(f"classes are {shown(classes)}, not two or more different names")
-        if type(self.image_size) is not int or not 4 <= self.image_size <= 1024:
-            raise ValueError(f"image_size is {shown(self.image_size)}")
-        if self.fit not in ("crop", "pad", "squash"):
-            raise ValueError(f"fit is {shown(self.fit)}")
-        numbers = all(type(value) in (int, float) and 0 <= value <= 1 for value in colours)
-        if (len(self.mean), len(self.std)) != (3, 3) or not numbers:
-            raise ValueError(f"mean and std are {shown(self.mean)} and {shown(self.std)}, not three numbers each")
-        if min(self.std) <= 0:
-            raise ValueError(f"std is {shown(self.std)}")
-        if set(self.splits) != {"train", "val", "test"}:
-            raise ValueError(f"splits are {shown(list(self.splits))}")
-        for name, split in self.splits.items():
-            self._require_sense_of(name, split)
-
-    def _require_sense_of(self, name: str, split: dict[str, Any]) -> None:
-        counts = list(split["per_class"].values())
-        if list(split["per_class"]) != self.classes or not all(type(n) is int and n >= 0 for n in counts):
-            raise ValueError(f"{name} has per_class {shown(split['per_class'])}")
-        if type(split["count"]) is not int or split["count"] != sum(counts):
-            raise ValueError(f"{name} has count {shown(split['count'])}, and per_class {sum(counts)} in all")
-        if 0 in counts and (name != "test" or any(counts)):
-            raise ValueError(f"{name} has no image of a class")
-        digests = [split["head"], *split["blocks"]]
-        if len(digests) - 1 != math.ceil(split["count"] / rows_per_block(3 * self.image_size**2)):
-            raise ValueError(f"{name} has {len(digests) - 1} digests of blocks for {split['count']} images")
-        if not all(isinstance(d, str) and re.fullmatch("[0-9a-f]{64}", d) for d in digests):
-            raise ValueError(f"{name} has digests that are none")
 
 
 class SplitWriter:
@@ -133,31 +72,6 @@ class SplitWriter:
             self._blocks.append(self._block.hexdigest())
 
 
-def load_description() -> Description:
-    """Read prepared/dataset.json.
-
-    Raises:
-        InputError: if it is missing, cannot be read, was written by another version of prepare.py, or says what cannot
-            be: what it says of its splits is compared with them by `map_split`.
-    """
-    try:
-        document = json.loads(DATASET.read_text(encoding="utf-8"))
-        for split in dict(document["splits"]).values():
-            if missing := {"head", "blocks"} - split.keys():
-                raise KeyError(min(missing))
-        description = Description(**{name: document[name] for name in Description.__dataclass_fields__})
-        description.require_sense()
-        return description
-    except FileNotFoundError:
-        raise InputError(f"{DATASET} not found: run `dvc repro` or `python prepare.py` first.") from None
-    except KeyError as error:
-        raise InputError(
-            f"{DATASET} has no {error}: another version of prepare.py wrote it, run `dvc repro -f prepare`."
-        ) from None
-    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError) as error:
-        raise InputError(f"{DATASET} is damaged ({one_line(error)}): run `dvc repro -f prepare`.") from None
-
-
 def list_prepared(split: str) -> pd.DataFrame:
     """The rows of prepared/images.csv for a split, as text, in the order of its tensors.
 
@@ -191,7 +105,7 @@ def map_split(split: str, description: Description | None = None) -> PreparedSpl
     if not path.exists():
         raise InputError(f"{path} not found: run `dvc repro`, or fetch it with `dvc pull`.")
     known = description.splits[split] if description else {}
-    other = InputError(f"{path} is not the file that {DATASET} describes: run `dvc repro -f prepare`.")
+    mismatch = InputError(f"{path} is not the file that {DATASET} describes: run `dvc repro -f prepare`.")
     try:
         head, shape = _read_head(path)
         labels = np.frombuffer(head, "<i8", shape[0], len(head) - 8 * shape[0])
@@ -200,15 +114,17 @@ def map_split(split: str, description: Description | None = None) -> PreparedSpl
             raise ValueError("its length is not what its header says")
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
         if description:
-            raise other from None
+            raise mismatch from None
         raise InputError(f"{path} is damaged ({one_line(error)}): run `dvc repro -f prepare`.") from None
     if description:
         if hashlib.sha256(head).hexdigest() != known["head"]:
-            raise other
-        counts = dict(zip(*np.unique(labels, return_counts=True), strict=True))
+            raise mismatch
         side, said = description.image_size, list(known["per_class"].values())
-        if shape != (known["count"], 3, side, side) or [counts.get(label, 0) for label in range(len(said))] != said:
-            raise other
+        known_labels = not len(labels) or (labels.min() >= 0 and labels.max() < len(said))
+        if shape != (known["count"], 3, side, side) or not known_labels:
+            raise mismatch
+        if np.bincount(labels, minlength=len(said)).tolist() != said:
+            raise mismatch
     return PreparedSplit(images, labels)
 
 

@@ -16,7 +16,7 @@ TRADE = "A weight is a trade, not a gain: it finds more images of its class, and
 
 
 class Worst(NamedTuple):
-    """The validation recall of one class, and of the lowest of the others."""
+    """The validation recall of one class, and of the one of the others that may be the worst instead."""
 
     name: str
     right: int
@@ -29,7 +29,7 @@ class Worst(NamedTuple):
 
     @property
     def gap(self) -> tuple[float, float]:
-        """The 95 % interval of how far the lowest of the others is above it."""
+        """The 95 % interval of how far that other is above it."""
         return newcombe(self.right, self.images, self.other_right, self.other_images)
 
     @property
@@ -52,18 +52,21 @@ def find_worst(recall: Mapping[str, float], images: Mapping[str, int], name: str
             return None
         name = min(seen, key=seen.__getitem__)
     others = {known: value for known, value in seen.items() if known != name} or {name: recall[name]}
+    right = {known: round(recall[known] * images[known]) for known in {name, *others}}
     other = min(others, key=others.__getitem__)
-    right, other_right = (round(recall[known] * images[known]) for known in (name, other))
-    low, high = wilson(np.array(right), np.array(images[name]))
-    return Worst(name, right, images[name], float(low), float(high), other, other_right, images[other])
+    if others[other] >= recall[name]:  # not the lowest, but the one that its images least allow to be above
+        other = min(others, key=lambda o: newcombe(right[name], images[name], right[o], images[o])[0])
+    low, high = wilson(np.array(right[name]), np.array(images[name]))
+    return Worst(name, right[name], images[name], float(low), float(high), other, right[other], images[other])
 
 
 def describe_worst(worst: Worst) -> str:
     """How well the class is recognised, how sure that is, and whether another may be the worst."""
     recall = f" ({worst.right / worst.images:.1%})" if worst.images else ""
+    other = "nearest" if worst.right * worst.other_images <= worst.other_right * worst.images else "lowest"
     said = (
         f"{worst.name}: {worst.right} of {worst.images:,} validation images are recognised{recall}. So many images "
-        f"allow for a recall from {worst.low:.1%} to {worst.high:.1%} (95 % interval). Of the lowest of the others, "
+        f"allow for a recall from {worst.low:.1%} to {worst.high:.1%} (95 % interval). Of the {other} of the others, "
         f"{worst.other}, it is {worst.other_right} of {worst.other_images:,}"
     )
     if worst.clear:

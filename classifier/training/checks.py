@@ -5,7 +5,7 @@ from contextlib import suppress
 from typing import Any
 
 from classifier.data.augment import find_problems
-from classifier.data.prepared import load_description
+from classifier.data.description import load_description
 from classifier.errors import InputError
 from classifier.network.models import require_known
 from classifier.training.criterion import weigh_classes

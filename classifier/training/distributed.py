@@ -136,8 +136,10 @@ class Group(Processes):
                 f"process {self.rank} of {self.size} ends, because another one has ended or does not answer; if it had "
                 "a reason, it has said so. The same command goes on from the last saved state."
             ) from None
-        if dist.get_backend() == "nccl":  # gloo's ends with the process: if destroyed right after its last work, it has
-            dist.destroy_process_group()  # been seen to wait, with Python's lock, for a thread that waits for that lock
+        # gloo's group ends with the process: if destroyed right after its last work, it has been seen to wait, with
+        # Python's lock, for a thread that waits for that lock.
+        if dist.get_backend() == "nccl":
+            dist.destroy_process_group()
 
 
 def average_gradients(module: nn.Module) -> nn.Module:

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from classifier.errors import InputError, one_line, shown
+from classifier.errors import InputError, one_line, out_of_memory, shown
 from classifier.training.loop import Trainer
 from classifier.training.resume import Begun, Parts, State, read_state, restore, save_state
 
@@ -53,6 +53,8 @@ class Record(Parts):
             try:
                 self._take_over(state, steps)
             except Exception as error:  # a state whose digest is right may hold anything, and it is put into anything
+                if out_of_memory(error):
+                    raise
                 raise InputError(
                     f"{path} does not hold a state of this training ({one_line(error)}): remove it to start afresh."
                 ) from None

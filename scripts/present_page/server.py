@@ -84,12 +84,14 @@ class Page(TornadoVoilaHandler):
         """
         pool = manager._pools[self.notebook_path]
         patience = 10 * PATIENCE
-        while patience:
-            pool[:] = [task for task in pool if not (task.done() and task.exception())]
+        while patience > 0:
+            failed = [task for task in pool if task.done() and task.exception()]
+            pool[:] = [task for task in pool if task not in failed]
             manager.fill_if_needed(delay=0, notebook_name=self.notebook_path)
+            pool.sort(key=lambda task: not task.done())  # of those that wait for a place, any may have got it
             if pool[0].done():
                 return True
-            if manager.waiting == len(pool):  # none of them starts, which takes a busy machine longer
+            if failed or manager.waiting == len(pool):  # else one of them starts, which takes a busy machine longer
                 patience -= 1
             await asyncio.sleep(0.1)
         return False

@@ -4,8 +4,9 @@ import shutil
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from classifier.data.description import load_description
 from classifier.data.images import decode
-from classifier.data.prepared import load_description, map_split
+from classifier.data.prepared import map_split
 from classifier.network.checkpoint import load_checkpoint
 from classifier.network.predictor import Predictor
 from classifier.paths import CHECKPOINT

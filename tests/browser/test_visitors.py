@@ -11,6 +11,7 @@ from PIL import Image
 from tornado.httpclient import AsyncHTTPClient
 from tornado.websocket import WebSocketClientConnection
 
+from .conftest import new_page
 from .serving import ask, connect, kernel_of, kernels, leave, open_socket, run, serve, visit, wait_until
 from .test_present import encode, open_page, upload
 
@@ -72,15 +73,16 @@ def test_ten_visitors_at_once_share_one_model(served):
     run(come_together())
 
 
-def test_one_more_than_the_limit_is_told_so_until_somebody_leaves(visited, page):
-    with serve(visited, "--visitors", "1") as (url, _, pid):
+def test_one_more_than_the_limit_is_told_so_until_somebody_leaves(visited, browser, page):
+    with serve(visited, "--visitors", "2") as (url, _, pid), new_page(browser) as stays:
+        stays.goto(url)
         port = int(url.split(":")[2].strip("/"))
         first = visit(port, "/?theme=dark&template=lab")
         for path in ("/", "/?theme=dark"):
             status, text = ask(port, path)
             assert status == 503
             assert "All places are taken" in text
-        assert len(kernels(pid)) == 1
+        assert len(kernels(pid)) == 2
         page.goto(url)
         assert page.get_by_role("heading").inner_text() == "All places are taken"
         leave(port, first)
@@ -88,7 +90,7 @@ def test_one_more_than_the_limit_is_told_so_until_somebody_leaves(visited, page)
         page.wait_for_selector(".gallery img", timeout=60_000)
         page.reload()  # whose own place is free by then
         page.wait_for_selector(".gallery img", timeout=60_000)
-        assert len(kernels(pid)) == 1
+        assert len(kernels(pid)) == 2
 
         # A page whose process has ended says so.
         leave(port, page.evaluate("kernelId"))

@@ -12,10 +12,11 @@ from pathlib import Path
 
 from classifier.config import TrainParams, load_params
 from classifier.data import images
+from classifier.data.description import load_description
 from classifier.data.images import decode
 from classifier.data.layouts import open_dataset
 from classifier.data.limits import MAX_PIXELS, memory_needed
-from classifier.data.prepared import SplitWriter, load_description, map_split
+from classifier.data.prepared import SplitWriter, map_split
 from classifier.data.transparency import load
 from classifier.errors import InputError
 from classifier.network.checkpoint import KEY, load_checkpoint

@@ -8,7 +8,8 @@ from types import SimpleNamespace
 import evaluate
 import prepare
 import train
-from classifier.data.prepared import load_description, map_split
+from classifier.data.description import load_description
+from classifier.data.prepared import map_split
 from classifier.errors import InputError
 from classifier.network.predictor import Predictor
 from classifier.paths import CHECKPOINT

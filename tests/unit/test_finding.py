@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
+from unicodedata import normalize
 
 from classifier.data.layouts import open_dataset
 from classifier.data.layouts.leftout import UNREAD, kind_of_service
@@ -103,7 +104,7 @@ SERVICE_FILES = [
     *["000[Conflict].png", ".syncthing.000.png.tmp", "~syncthing~000.png.tmp", ".000.png.icloud"],
     *["000 (In Konflikt stehende Kopie von PC 2024-05-01).png", "000 (Copie en conflit de PC 2024-05-01).png"],
     *["000 (Copia en conflicto de PC 2024-05-01).png", "000 (copia in conflitto di PC 2024-05-01).png"],
-    *["000 (PC の競合コピー 2024-05-01).png"],
+    *[normalize(form, "000 (PC の競合コピー 2024-05-01).png") for form in ("NFC", "NFD")],
 ]
 
 

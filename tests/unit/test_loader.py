@@ -8,8 +8,9 @@ from pathlib import Path
 
 import prepare
 from classifier.data import loader, rows
+from classifier.data.description import load_description
 from classifier.data.loader import PLACES, choose_place, free_memory, open_source
-from classifier.data.prepared import load_description, map_split, split_path
+from classifier.data.prepared import map_split, split_path
 from classifier.errors import InputError
 
 import numpy as np

@@ -271,6 +271,17 @@ def test_a_whole_state_that_is_none_of_this_training_is_refused(run_train):
     run_train()
 
 
+def test_where_memory_is_short_the_state_is_not_to_blame(run_train, monkeypatch):
+    interrupt(run_train)
+
+    def fail(*_) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("classifier.training.record.restore", fail)
+    with pytest.raises(MemoryError):
+        run_train()
+
+
 def test_a_second_trainer_refuses_and_names_the_first(run_train):
     code = (
         "import sys; sys.path.insert(0, sys.argv[1])\n"

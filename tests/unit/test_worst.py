@@ -38,6 +38,12 @@ def test_the_few_images_of_the_second_worst_leave_doubt_too():
     assert find_worst(recall, {"cat": 35, "dog": 3500}).clear
 
 
+def test_of_the_others_the_one_with_few_images_may_be_the_worst_though_another_is_lower():
+    worst = find_worst({"cat": 30 / 52, "dog": 0.8, "frog": 9 / 11}, {"cat": 52, "dog": 1000, "frog": 11})
+    assert not worst.clear
+    assert "Of the nearest of the others, frog, it is 9 of 11" in describe_worst(worst)
+
+
 def test_the_interval_of_a_difference_is_newcombes():
     """Newcombe (1998), table II, method 10: 56 of 70 against 48 of 80, and 9 of 10 against 3 of 10."""
     assert np.allclose(newcombe(48, 80, 56, 70), (0.0524, 0.3339), atol=5e-5)

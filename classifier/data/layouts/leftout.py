@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
+from unicodedata import normalize
 
 from classifier.errors import key_shown
 
@@ -36,6 +37,7 @@ def is_service(name: str) -> bool:
 
 def kind_of_service(name: str) -> str | None:
     """Under what to count a file or folder that is no part of a dataset; None if it may be one."""
+    name = normalize("NFC", name)  # macOS takes letters and their marks apart
     if name.casefold() in SERVICE:
         return name.strip()
     if name.startswith("."):
