@@ -27,7 +27,7 @@ from classifier.config import TrainParams, load_params
 from classifier.data.augment import build_augment
 from classifier.data.description import Description, load_description
 from classifier.data.loader import Source, count_steps, open_source, sample
-from classifier.errors import run
+from classifier.errors import counted, run
 from classifier.files import sha256, write_csv
 from classifier.network.checkpoint import Metadata, save_checkpoint
 from classifier.network.models import build_network, require_size
@@ -44,7 +44,7 @@ from classifier.training.compiler import make_compiler
 from classifier.training.criterion import Criterion, weigh_classes
 from classifier.training.distributed import join, require_images
 from classifier.training.loop import Trainer, diverged
-from classifier.training.progress import Progress, count
+from classifier.training.progress import Progress
 from classifier.training.record import Epoch, Record
 from classifier.training.resume import state_path
 from classifier.training.validation import validate, validation_logits
@@ -86,7 +86,7 @@ def main() -> None:
     state = state_path(asdict(params), identity, lasting)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # the same care as for Ctrl+C
     with processes.at_work(Path(".resume/lock"), state.with_suffix(".lock")):
-        threads = count(environment["threads"], "thread")
+        threads = counted(environment["threads"], "thread")
         print("training {0} on {processor}, {1}, {precision}".format(params.model, threads, **environment))
         trainer_class = Trainer
         if features.suffice(network, params):

@@ -110,6 +110,11 @@ def one_line(error: Exception) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in said)
 
 
+def counted(number: int, noun: str) -> str:
+    """1 image, 2,000 images or 3 classes."""
+    return f"{number:,} {noun}{'' if number == 1 else 'es' if noun.endswith('s') else 's'}"
+
+
 def key_shown(key: Any) -> str:
     """The name of a key as a message may have it: as it stands, unless it is odd."""
     return key if isinstance(key, str) and key.isprintable() and len(key) <= 300 else shown(key)

@@ -7,9 +7,8 @@ from pathlib import Path
 from threading import Thread
 from time import sleep
 
-from classifier.errors import InputError
+from classifier.errors import InputError, counted
 from classifier.results.predictions import IMAGE, is_right, worst_mistakes
-from classifier.results.story import count_images
 from notebooks import markup
 from notebooks.answering import BASELINE, before, load_model
 from notebooks.results import Results, load_results, modified
@@ -126,7 +125,11 @@ def gallery(results: Results) -> widgets.Widget:
         nonlocal shown
         answers, shown = choose(), count
         order = ", those it was most confident of first" if kind.value == "wrong" and len(answers) > 1 else ""
-        text = f"{min(count, len(answers))} of {count_images(len(answers))}{order}" if len(answers) else "no such image"
+        text = (
+            f"{min(count, len(answers))} of {counted(len(answers), 'image')}{order}"
+            if len(answers)
+            else "no such image"
+        )
         grid.value = markup.gallery(answers.head(count), results.images, results.split)
         note.value = f"<p role='status' class='quiet'>{text}</p>"
         more.layout.display = None if count < len(answers) else "none"

@@ -13,7 +13,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from classifier.errors import InputError, run
+from classifier.errors import InputError, counted, run
 from classifier.files import atomic_write
 from classifier.results.predictions import IMAGE, NO_TEST
 from classifier.results.significance import ALPHA, BETTER, NO_SPREAD, UNDECIDED
@@ -46,14 +46,10 @@ def main() -> None:
     with atomic_write(arguments.out) as file:
         file.write(fill_page(data, answers).encode())
     size, runs, groups = arguments.out.stat().st_size / 1e6, data["runs"], data["groups"]
-    of_seeds = f" in {count(groups, 'group')} that differ in more than seeds" if len(groups) < len(runs) else ""
-    print(f"{arguments.out}: {count(runs, 'run')}{of_seeds}, {size:.1f} MB. Open it in a browser.")
+    of_seeds = f" in {counted(len(groups), 'group')} that differ in more than seeds" if len(groups) < len(runs) else ""
+    print(f"{arguments.out}: {counted(len(runs), 'run')}{of_seeds}, {size:.1f} MB. Open it in a browser.")
     for note in data["notes"] if not runs else []:
         print(f"note: {note}")
-
-
-def count(things: list[Any], noun: str) -> str:
-    return f"{len(things)} {noun}{'' if len(things) == 1 else 's'}"
 
 
 def describe(

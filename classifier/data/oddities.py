@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from classifier.data.doubts import RECURRING
 from classifier.data.survey import Survey
+from classifier.errors import counted
 
 import numpy as np
 
@@ -26,7 +27,7 @@ def oddities(survey: Survey) -> list[Oddity]:
 def _unreadable(survey: Survey) -> Iterator[Oddity]:
     if bad := survey.unreadable:
         yield Oddity(
-            f"{_number(len(bad), 'file')} cannot be read", "prepare.py stops at them: mend or remove them.", bad
+            f"{counted(len(bad), 'file')} cannot be read", "prepare.py stops at them: mend or remove them.", bad
         )
 
 
@@ -36,11 +37,11 @@ def _classes(survey: Survey) -> Iterator[Oddity]:
         f"{name} in {split}" for split in counts for name, n in zip(survey.classes, counts[split], strict=True) if not n
     ]
     if none:
-        yield Oddity(f"{_number(len(none), 'class')} without an image in a split", "prepare.py refuses that.", none)
+        yield Oddity(f"{counted(len(none), 'class')} without an image in a split", "prepare.py refuses that.", none)
     few = [(n, name) for name, n in zip(survey.classes, counts["train"], strict=True) if 0 < n < FEW]
     if few:
         yield Oddity(
-            f"{_number(len(few), 'class')} with less than {FEW} images in train",
+            f"{counted(len(few), 'class')} with less than {FEW} images in train",
             "Expect little of them: collect more, join classes, or leave them out.",
             [f"{name}: {n}" for n, name in sorted(few)],
         )
@@ -64,7 +65,7 @@ def _copies(survey: Survey) -> Iterator[Oddity]:
     for kind, examples in found.items():
         if examples:
             what, so = _COPIES[kind]
-            yield Oddity(f"{_number(len(examples), 'picture')} {what}", so, examples)
+            yield Oddity(f"{counted(len(examples), 'picture')} {what}", so, examples)
 
 
 _COPIES = {
@@ -115,11 +116,7 @@ def _sizes(survey: Survey) -> Iterator[Oddity]:
     tiny = np.flatnonzero((short > 0) & (short < limit))
     if len(tiny):
         yield Oddity(
-            f"{_number(len(tiny), 'image')} with a side below {limit:.0f} pixels, a quarter of the usual",
+            f"{counted(len(tiny), 'image')} with a side below {limit:.0f} pixels, a quarter of the usual",
             "Thumbnails or icons among the photographs? Enlarged, they are a blur.",
             [f"{survey.paths[i]}: {survey.sides[i, 0]} × {survey.sides[i, 1]}" for i in tiny[np.argsort(short[tiny])]],
         )
-
-
-def _number(count: int, noun: str) -> str:
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}{'es' if noun.endswith('s') else 's'}"

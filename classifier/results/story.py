@@ -5,6 +5,7 @@ can be checked by counting rows. Numbers are "90 of 100", which reads as what wo
 or plain counts where there are fewer images than that.
 """
 
+from classifier.errors import counted
 from classifier.results.predictions import (
     IMAGE,
     NO_TEST,
@@ -49,8 +50,8 @@ def how_often_right(answers: pd.DataFrame, split: str) -> str:
     guessing = f"{guessed:.0f}" if guessed >= 1 else "fewer than 1"
     unknown, caution = ("had not learnt from", f" {NO_TEST}") if split == "val" else ("had never seen", "")
     return (
-        f"Of {count_images(total)} that it {unknown}, it gets {_share(right)} right; "
-        f"guessing would get {guessing}. Measured on {count_images(len(right))}.{caution}"
+        f"Of {counted(total, 'image')} that it {unknown}, it gets {_share(right)} right; "
+        f"guessing would get {guessing}. Measured on {counted(len(right), 'image')}.{caution}"
     )
 
 
@@ -59,8 +60,8 @@ def best_and_worst_class(answers: pd.DataFrame) -> str:
 
     Where the images are too few to tell which class is known least, that is said.
     """
-    counted = count_right(answers)
-    recall, found = counted["recall"], find_worst(counted["recall"].to_dict(), counted["images"].to_dict())
+    by_class = count_right(answers)
+    recall, found = by_class["recall"], find_worst(by_class["recall"].to_dict(), by_class["images"].to_dict())
     if not found:
         return "It recognises every class equally well."
     best, worst = recall.idxmax(), found.name
@@ -73,14 +74,14 @@ def most_frequent_mistake(answers: pd.DataFrame) -> str:
     """Of its 900 mistakes, the most frequent is to take “dog” for “cat”: 95 of the 1,000 images of “dog”."""
     pairs = mistakes(answers)
     if pairs.empty:
-        return f"It made no mistake on {count_images(len(answers))}; others will show one sooner or later."
+        return f"It made no mistake on {counted(len(answers), 'image')}; others will show one sooner or later."
     total = pairs["count"].sum()
     label, prediction, count = pairs.iloc[0]
     if count == 1:
-        return f"It made {_mistakes(total)}" + (", no two of them alike." if total > 1 else ".")
+        return f"It made {counted(total, 'mistake')}" + (", no two of them alike." if total > 1 else ".")
     return (
-        f"Of its {_mistakes(total)}, the most frequent is to take “{label}” for “{prediction}”: "
-        f"{count:,} of the {count_images((answers['label'] == label).sum())} of “{label}”."
+        f"Of its {counted(total, 'mistake')}, the most frequent is to take “{label}” for “{prediction}”: "
+        f"{count:,} of the {counted((answers['label'] == label).sum(), 'image')} of “{label}”."
     )
 
 
@@ -146,7 +147,8 @@ def changes(before: pd.DataFrame, after: pd.DataFrame) -> list[str]:
         return ["It was measured on other images then, so the answers cannot be compared one by one."]
     test = mcnemar(before, after)
     fixed, broken = test["only_other"], test["only_reference"]
-    counts = f"Right now and wrong before: {count_images(fixed)}. Wrong now and right before: {count_images(broken)}."
+    better, worse = counted(fixed, "image"), counted(broken, "image")
+    counts = f"Right now and wrong before: {better}. Wrong now and right before: {worse}."
     if not fixed and not broken:
         return [counts]
     verdict = {
@@ -154,10 +156,6 @@ def changes(before: pd.DataFrame, after: pd.DataFrame) -> list[str]:
         "lower": "That is more than chance would do: it has become worse.",
     }
     return [counts, verdict.get(test["verdict"], "So small a difference can be chance.")]
-
-
-def count_images(count: int) -> str:
-    return f"{count:,} image{'' if count == 1 else 's'}"
 
 
 def _share(flags: pd.Series) -> str:
@@ -174,7 +172,3 @@ def _share(flags: pd.Series) -> str:
 def _of(flags: pd.Series) -> str:
     """90 of 100."""
     return f"{_share(flags)} of {min(100, len(flags))}"
-
-
-def _mistakes(count: int) -> str:
-    return f"{count:,} mistake{'' if count == 1 else 's'}"

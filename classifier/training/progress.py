@@ -3,6 +3,8 @@
 import sys
 import time
 
+from classifier.errors import counted
+
 from tqdm import tqdm
 
 EVERY = 30.0  # seconds between lines where no terminal shows a bar
@@ -29,7 +31,7 @@ class Progress:
         self.timed, self.seconds = -UNSTEADY, 0.0  # steps, and how long they took
         self.last = self.said = time.monotonic()
         self.expected = work > 0
-        self.left = count(epochs - done, "more epoch" if done else "epoch")
+        self.left = counted(epochs - done, "more epoch" if done else "epoch")
         disable = None if shown else True  # None: where there is no terminal
         self.bar = tqdm(total=epochs * images, initial=done * images, unit=" images", unit_scale=True, disable=disable)
 
@@ -57,7 +59,7 @@ class Progress:
             self.expected = False
             seconds = self.seconds / self.timed * self.work
             if seconds >= LONG:
-                self.write(f"{self.left} of {count(self.steps, 'step')}: about {duration(seconds)}")
+                self.write(f"{self.left} of {counted(self.steps, 'step')}: about {duration(seconds)}")
         if self.bar.disable and now - self.said >= EVERY:
             self.said = now
             self.write(f"epoch {self.epoch + 1}/{self.epochs}: {self.shown / self.images:.0%} of its images")
@@ -73,9 +75,5 @@ def duration(seconds: float) -> str:
     """A duration in the unit in which one would say it."""
     for unit, length in (("hour", 3600), ("minute", 60)):
         if seconds >= 2 * length:
-            return count(round(seconds / length), unit)
-    return count(max(1, round(seconds)), "second")
-
-
-def count(number: int, thing: str) -> str:
-    return f"{number} {thing}{'' if number == 1 else 's'}"
+            return counted(round(seconds / length), unit)
+    return counted(max(1, round(seconds)), "second")
