@@ -163,8 +163,8 @@ def restore(state: State, modules: dict[str, nn.Module], optimizers: list) -> No
         i, index, key = name.split(".")
         optimizer = optimizers[int(i)]
         parameter = [p for group in optimizer.param_groups for p in group["params"]][int(index)]
-        # The number of updates has a type of its own, which torch chooses.
-        shape, dtype = ((), tensor.dtype) if key == "step" else (parameter.shape, parameter.dtype)
+        # torch counts updates in its default type, whatever that of the parameter is.
+        shape, dtype = ((), torch.get_default_dtype()) if key == "step" else (parameter.shape, parameter.dtype)
         if (tensor.shape, tensor.dtype) != (shape, dtype):
             raise ValueError(f"{name} is {tensor.dtype}, of the shape {list(tensor.shape)}")
         if tensor.shape == parameter.shape:  # in the parameter's memory format, on which the bits depend
