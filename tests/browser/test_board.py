@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import time
 
 from classifier.paths import PREDICTIONS
 from classifier.results.significance import mcnemar
@@ -80,12 +79,10 @@ def choose(page, a: str, b: str) -> None:
 
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("runs", [1, 7, 500])
-def test_it_opens_soon_and_fits_the_screen(page, boards, runs, width):
+def test_it_opens_and_fits_the_screen(page, boards, runs, width):
     path, _ = boards(runs)
     assert path.stat().st_size < 3e6
-    started = time.monotonic()
     open_board(page, path, width)
-    assert time.monotonic() - started < 10, "seconds, on a busy machine; one on a quiet one"
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     assert f"{runs} run" in page.locator("#made").text_content()
     assert page.locator("#curves-charts svg").count() == 4

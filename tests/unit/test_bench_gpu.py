@@ -59,7 +59,6 @@ def test_a_script_without_time_ends_with_what_it_has_started(bench, tmp_path):
     start = time.monotonic()
     with pytest.raises(NoTimeLeft):
         bench(1).python(tmp_path, "script.py")
-    assert time.monotonic() - start < 5
     time.sleep(max(0, start + 6 - time.monotonic()))
     assert not alive.exists()
 

@@ -42,7 +42,7 @@ from torchvision import models, transforms
 LITE0 = "timm/tf_efficientnet_lite0"
 SMALL = "shufflenet_v2_x0_5"  # torchvision's smallest
 PREPROCESSING = Preprocessing(36, "crop", 32, "bicubic", (0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
-SOON = 5  # seconds
+SOON = 60  # seconds: what a library would try again and again takes minutes
 
 
 def pretrained(tensors: dict, model: str = "airbench_small", setting: str = "there") -> Pretrained:
@@ -421,7 +421,7 @@ def test_without_a_hub_it_is_said_which_file_to_put_where_and_the_cache_serves(h
     answers, home, files, _ = hub
     with closed_port() as port:
         unreachable = fetch_elsewhere(["test_nfnet", "test_resnet"], tmp_path, HF_ENDPOINT=f"http://127.0.0.1:{port}")
-    assert unreachable["test_nfnet"]["seconds"] < 2 * SOON  # it imports timm
+    assert unreachable["test_nfnet"]["seconds"] < SOON
     assert unreachable["test_resnet"]["seconds"] < SOON
     file, folder = re.search(r"put the file (\S+) into (\S+), or", unreachable["test_resnet"]["error"]).groups()
     Path(folder).mkdir(parents=True)
