@@ -181,9 +181,10 @@ def train_and_validate_epoch(
     val_loss, val_accuracy, val_recall = validate(trainer, val_set)
     if not math.isfinite(val_loss):
         raise diverged("validation loss", val_loss, f"after epoch {epoch + 1}")
+    pace = f"{speed:,.0f}" if speed >= 10 else f"{speed:.2g}"
     progress.write(
         f"epoch {epoch + 1}/{trainer.params.epochs}  train loss {train_loss:.3f} accuracy {train_accuracy:.1%}  "
-        f"val loss {val_loss:.3f} accuracy {val_accuracy:.1%}  {speed:,.0f} images/s"
+        f"val loss {val_loss:.3f} accuracy {val_accuracy:.1%}  {pace} images/s"
     )
     row = Epoch(epoch + 1, lr, train_loss, train_accuracy, val_loss, val_accuracy)
     return row, {"images_per_second": speed, "val_recall": val_recall}

@@ -84,7 +84,7 @@ class Subject:
         """Train with `changes` of the section `train`."""
         self.write_params(changes)
         printed, wall, memory = self.bench.measure(self.workspace, ROOT / "train.py")
-        speeds = re.findall(r"^epoch .* ([\d,]+) images/s$", printed, re.MULTILINE)
+        speeds = re.findall(r"^epoch .* ([\d,.]+) images/s$", printed, re.MULTILINE)
         return Row(wall, float(speeds[-1].replace(",", "")), memory, sha256(self.workspace / CHECKPOINT))
 
     def evaluate(self) -> str:
@@ -161,7 +161,7 @@ def compare(subjects: list[Subject], airbench: Path | None) -> str:
                     subject.prepare()
                 row = rows[model, variant] = subject.train(changes)
                 accuracy = subject.evaluate() if subject.matters and variant != AGAIN else "-"
-                cells = f"{row.wall:.1f} | {row.speed:,.0f} | {accuracy} | {row.memory}"
+                cells = f"{row.wall:.1f} | {row.speed:,g} | {accuracy} | {row.memory}"
             except NoTimeLeft:
                 cells = "no time left | | |"
             print(f"| {model} | {variant} | {cells} |", flush=True)

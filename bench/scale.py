@@ -137,7 +137,7 @@ def forget(path: Path) -> None:
 
 def speed(output: str) -> float:
     """Images/s of the last epoch that train.py tells of."""
-    return float(re.findall(r"([\d,]+) images/s", output)[-1].replace(",", ""))
+    return float(re.findall(r"([\d,.]+) images/s", output)[-1].replace(",", ""))
 
 
 def run(workspace: Path, script: str, *launch: str, **environment: str) -> Run:

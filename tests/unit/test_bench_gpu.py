@@ -75,6 +75,14 @@ def test_a_script_runs_as_by_itself_where_its_memory_is_measured(bench, tmp_path
     assert (printed, memory) == ("__main__ []\n", "-")
 
 
+def test_the_speed_of_the_last_epoch_is_read_also_where_it_is_below_one(gpu, workspace):
+    said = "epoch 1/2  train loss 1.0 accuracy 50.0%  1,234 images/s\nepoch 2/2  train loss 1.0  0.37 images/s\n"
+    bench = SimpleNamespace(measure=lambda *_: (said, 1.0, "-"))
+    (workspace / "models").mkdir()
+    (workspace / "models" / "classifier.safetensors").touch()
+    assert gpu.Subject(bench, workspace, {"train": {}}, matters=False).train({}).speed == 0.37
+
+
 def test_the_table_has_a_row_for_each_variant_and_says_what_determinism_costs(gpu, capsys):
     speeds = {gpu.AS_IT_IS: 800.0, gpu.FAST: 1000.0, gpu.COMPILED: 900.0, gpu.COMPILED_FAST: 1000.0}
     wanted = {str(changes): speeds.get(name, 500.0) for name, changes in gpu.VARIANTS.items() if name != gpu.AGAIN}
