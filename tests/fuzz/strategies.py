@@ -89,7 +89,7 @@ def altered(draw: st.DrawFn, document: Any, values: st.SearchStrategy = TREE) ->
         if draw(st.integers(0, 4)) == 0 and (keys is None or key in target):
             del target[key]
         else:
-            target[key] = draw(values)
+            target[key] = copy.deepcopy(draw(values))  # a list may be drawn again, to be put into itself
     return document
 
 
