@@ -73,6 +73,9 @@ class Record(Parts):
             raise ValueError("its history has what is no number")
         if [row.epoch for row in self.history] != [*range(1, len(self.history) + 1)]:
             raise ValueError("its epochs are not in order")
+        updates = [kept for name, kept in state.groups.get("optimizer", {}).items() if name.endswith(".step")]
+        if not all(1 <= number.item() < math.inf for number in updates):
+            raise ValueError("an optimizer has made less than one update")
         told = [{name: row[name] for name in Epoch._fields} for row in self.logged]
         if told != [row._asdict() for row in self.history]:
             raise ValueError("its log is of another history")

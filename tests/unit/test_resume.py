@@ -244,6 +244,9 @@ LIES = {
     "another shape": lambda tensors, values: tensors.update({optimizers(tensors)[0]: torch.zeros(1)}),
     "another type": lambda tensors, values: tensors.update({optimizers(tensors)[0]: torch.zeros(1, dtype=torch.bool)}),
     "a part of an optimizer's": lambda tensors, values: tensors.pop(next(n for n in tensors if "exp_avg_sq" in n)),
+    "fewer updates than none": lambda tensors, values: tensors.update(
+        {next(n for n in tensors if n.endswith(".step")): torch.tensor(-1.0)}
+    ),
     "another optimizer": lambda tensors, values: tensors.update({"optimizer.7.0.momentum": torch.zeros(1)}),
     "weights of another network": lambda tensors, values: tensors.pop(next(n for n in tensors if "weights." in n)),
     "a begun epoch that is over": lambda tensors, values: tensors.update(
