@@ -100,7 +100,7 @@ def test_a_network_that_sees_tokens_is_asked_what_would_change_its_answer_and_th
         ("densenet121", 128, GRAD_CAM),  # changes its last map in place
         ("squeezenet1_1", 128, GRAD_CAM),  # its head sees places
         ("swin_t", 128, GRAD_CAM),  # channels last
-        ("vit_b_16", 32, GRADIENT),
+        ("vit_b_16", 64, GRADIENT),  # after a map of four places a side
         ("timm/tf_efficientnet_lite0", 128, GRAD_CAM),
         ("timm/vit_tiny_patch16_224", 32, GRADIENT),
         ("timm/swin_tiny_patch4_window7_224", 128, GRAD_CAM),

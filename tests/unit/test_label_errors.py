@@ -1,5 +1,6 @@
 """classifier/results/label_errors.py: labels that were made wrong are found, and sound ones are not."""
 
+from classifier.results import label_errors
 from classifier.results.label_errors import count_label_errors, judge, rank_labels
 
 import numpy as np
@@ -31,7 +32,31 @@ def test_without_an_error_nothing_is_named():
 
 
 def test_a_class_without_images_is_never_confidently_said():
-    assert count_label_errors(np.array([[0.6, 0.1, 0.3], [0.1, 0.6, 0.3]]), np.array([0, 1])) == 0
+    assert count_label_errors(np.array([[0.3, 0.1, 0.6], [0.1, 0.6, 0.3]]), np.array([0, 1])) == 0
+
+
+def test_an_image_of_which_no_class_is_said_with_confidence_is_no_error():
+    probabilities = np.array([[0.9, 0.1], [0.8, 0.2], [0.1, 0.9], [0.2, 0.8], [0.55, 0.45]])
+    assert count_label_errors(probabilities, np.array([0, 0, 1, 1, 1])) == 0
+
+
+def test_an_image_whose_label_is_the_most_probable_class_is_no_likely_error_whatever_the_estimate():
+    probabilities = np.array([[0.5, 0.45, 0.05], [0.9, 0.05, 0.05], [0.3, 0.4, 0.3], [0.3, 0.4, 0.3]])
+    labels = np.array([0, 0, 1, 1])
+    assert count_label_errors(probabilities, labels) == 1
+    ranked, likely = rank_labels(probabilities, labels)
+    assert (ranked.tolist(), likely) == ([], 0)
+
+
+@pytest.mark.parametrize("strengths, best", [((0.1, 1e4), 0.1), ((1e-9, 0.1), 0.1)])
+def test_the_regression_follows_the_data_as_far_as_other_images_bear_it_out(strengths, best, monkeypatch):
+    features, labels = clouds(20, spread=2)
+    features = np.append(features, np.random.default_rng(1).normal(size=(60, 40)), 1)
+    judged = {}
+    for tried in (strengths, (best,)):
+        monkeypatch.setattr(label_errors, "STRENGTHS", tried)
+        judged[tried] = judge(features, labels, np.arange(60))
+    assert np.array_equal(judged[strengths], judged[best,])
 
 
 def test_flipped_labels_are_found_with_the_class_that_they_had():

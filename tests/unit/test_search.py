@@ -9,12 +9,12 @@ from classifier.runs.runs import Run
 import pytest
 
 
-def run_of(weight, seed, accuracy, worst_recall, rev="x", stale=False, lr=0.1):
+def run_of(weight, seed, accuracy, worst_recall, rev="x", stale=False, lr=0.1, code="1"):
     """A finished run in which the class `cat` has this weight."""
     class_weights = {} if weight == 1 else weight if weight == "balanced" else {"cat": weight}
     metrics = {"val.accuracy": accuracy, "val.worst_recall": worst_recall, "val.recall.cat": worst_recall + 0.1}
     params = {"train": {"lr": lr, "class_weights": class_weights}}
-    return Run(rev, params, {"train.py": "1"}, {"train.seed": seed, "prepare.seed": 0}, metrics, stale)
+    return Run(rev, params, {"train.py": code}, {"train.seed": seed, "prepare.seed": 0}, metrics, stale)
 
 
 @pytest.fixture
@@ -45,10 +45,10 @@ def test_what_has_run_or_waits_is_not_queued_again(known):
     assert weights.missing_trials("cat", 2) == [t for t in trials if t not in [(1, 0), (2.0, 0), (3.0, 1)]]
 
 
-def test_runs_with_other_parameters_or_older_than_them_do_not_count(known):
+def test_runs_with_other_parameters_or_code_or_older_than_them_do_not_count(known):
     base = run_of(1, 0, 0.9, 0.5, "workspace")
     others = run_of(2.0, 0, 0.9, 0.6, "a", lr=0.2), run_of(3.0, 0, 0.9, 0.6, "b", stale=True)
-    known(base, *others, run_of("balanced", 0, 0.9, 0.6, "c"))
+    known(base, *others, run_of(2.0, 0, 0.9, 0.6, "d", code="2"), run_of("balanced", 0, 0.9, 0.6, "c"))
     assert weights.missing_trials("cat", 1) == [(weight, 0) for weight in weights.WEIGHTS if weight != 1]
 
 
