@@ -1,5 +1,7 @@
 """scripts/board.py: which runs are found, how they are grouped, and what of them is in the page."""
 
+import base64
+import io
 import json
 import sys
 from pathlib import Path
@@ -19,6 +21,8 @@ from board_page.outputs import Outputs, make_answers, read_curves, thumbnail
 from board_page.rows import choose_metrics, flatten, make_rows, merge_twins
 from dvc.repo import Repo
 from offline_page.assemble import digest
+from PIL import Image
+from safetensors.numpy import load_file
 
 EVIL = "</script><img src=x onerror=alert(1)>"
 
@@ -143,6 +147,17 @@ def test_no_more_pictures_than_asked_for_and_those_with_the_most_disagreement(re
     assert write(images=0)["answers"]["sets"][0]["thumbnails"] == {}
 
 
+def test_a_picture_is_that_of_the_image_whose_path_it_has(repository):
+    (found,) = write(images=5)["answers"]["sets"]
+    with Repo() as repo:
+        split = repo.cache.local.oid_to_path(repository.shared["prepared/test.safetensors"])
+    images = load_file(split)["images"]
+    for i, uri in found["thumbnails"].items():
+        row = int(Path(found["paths"][i]).stem)
+        shown = np.asarray(Image.open(io.BytesIO(base64.b64decode(uri.split(",")[1]))).convert("RGB"), int)
+        assert np.abs(shown.transpose(2, 0, 1) - images[row]).mean() < 10, "as JPEG has it"
+
+
 def test_answers_that_would_make_the_page_large_are_left_out_with_a_sentence(repository, monkeypatch):
     (found,) = write()["answers"]["sets"]
     monkeypatch.setattr(outputs, "ANSWERS", 2 * len(found["paths"]))
@@ -152,9 +167,11 @@ def test_answers_that_would_make_the_page_large_are_left_out_with_a_sentence(rep
 
 
 def test_an_empty_cache_is_said_run_by_run(workspace):
-    Repository(workspace, 3, images=60, cached=False)
+    repository = Repository(workspace, 3, images=60, cached=False)
+    repository.answer(0.9, {}).to_csv("predictions.csv", index=False)  # which the workspace alone has
     data = write()
-    assert data["answers"]["of"][0] == "predictions.csv of main is not in DVC's cache."
+    missing = [f"predictions.csv of {name} is not in DVC's cache." for name in ("exp-002", "baseline")]
+    assert data["answers"]["of"][1:] == missing
     assert data["curves"] == [{}] * 3
     assert data["counts"] == {"datasets": [], "of": [-1] * 3}
 
@@ -174,6 +191,16 @@ def test_runs_on_other_images_are_not_compared_image_by_image(repository):
         answers = make_answers(records, Outputs(repo), 10)
     assert len(answers["sets"]) == 2
     assert answers["of"][records.index(own)] == [1, ""], "alone with its images: nothing differs"
+
+
+def test_runs_on_the_same_files_with_another_label_are_not_compared_image_by_image(repository):
+    records, _ = collect()
+    with Repo() as repo:
+        path = Path(repo.cache.local.oid_to_path(records[0].run.outs["predictions.csv"]))
+        table = pd.read_csv(path)
+        table.loc[0, "label"] = next(name for name in repository.names if name != table.loc[0, "label"])
+        table.to_csv(path, index=False)
+        assert len(make_answers(records, Outputs(repo), 10)["sets"]) == 2
 
 
 def test_damaged_outputs_are_as_absent(repository):
