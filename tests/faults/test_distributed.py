@@ -213,8 +213,14 @@ def test_a_full_disk_ends_all_and_leaves_no_temporary_file(uninterrupted):
     assert results() == uninterrupted
 
 
-def test_a_damaged_state_is_said_and_training_starts_afresh(uninterrupted):
+def test_with_a_damaged_state_or_other_parameters_training_starts_afresh(uninterrupted, params):
     train(2, *at_step(1, 3, "SIGKILL"))
+    Path("params.yaml").write_text(params(PARAMS | {"train.epochs": 1}))
+    other = train(2)
+    assert other.returncode == 0, other.stdout
+    assert "going on" not in other.stdout
+    remove_results()
+    Path("params.yaml").write_text(params(PARAMS))
     (state,) = Path(".resume").glob("*.safetensors")
     content = bytearray(state.read_bytes())
     content[-100] ^= 1
@@ -239,6 +245,10 @@ def test_a_reason_for_which_all_end_is_told(training, params):
     split.write_bytes(sound[:-1] + bytes([sound[-1] ^ 1]))
     assert f"{split} is not the file that was prepared" in refused(SPLITS="disk")
     split.write_bytes(sound)
+    shutil.rmtree("models", ignore_errors=True)
+    Path("models").touch()  # where no folder can be made, not even by root
+    assert f"{RESULTS[0]} cannot be written: File exists" in refused()
+    Path("models").unlink()
     Path("params.yaml").write_text(params(PARAMS | {"train.lr": 1e30}))
     told = refused()
     assert "training diverged, and no checkpoint was written" in told
