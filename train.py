@@ -44,7 +44,7 @@ from classifier.training.compiler import make_compiler
 from classifier.training.criterion import Criterion, weigh_classes
 from classifier.training.distributed import join, require_images
 from classifier.training.loop import Trainer, diverged
-from classifier.training.progress import Progress
+from classifier.training.progress import Progress, pace
 from classifier.training.record import Epoch, Record
 from classifier.training.resume import state_path
 from classifier.training.validation import validate, validation_logits
@@ -181,10 +181,9 @@ def train_and_validate_epoch(
     val_loss, val_accuracy, val_recall = validate(trainer, val_set)
     if not math.isfinite(val_loss):
         raise diverged("validation loss", val_loss, f"after epoch {epoch + 1}")
-    pace = f"{speed:,.0f}" if speed >= 10 else f"{speed:.2g}"
     progress.write(
         f"epoch {epoch + 1}/{trainer.params.epochs}  train loss {train_loss:.3f} accuracy {train_accuracy:.1%}  "
-        f"val loss {val_loss:.3f} accuracy {val_accuracy:.1%}  {pace} images/s"
+        f"val loss {val_loss:.3f} accuracy {val_accuracy:.1%}  {pace(speed)} images/s"
     )
     row = Epoch(epoch + 1, lr, train_loss, train_accuracy, val_loss, val_accuracy)
     return row, {"images_per_second": speed, "val_recall": val_recall}

@@ -77,3 +77,8 @@ def duration(seconds: float) -> str:
         if seconds >= 2 * length:
             return counted(round(seconds / length), unit)
     return counted(max(1, round(seconds)), "second")
+
+
+def pace(speed: float) -> str:
+    """Images a second, without decimals, or with two digits where there are few."""
+    return f"{speed:,.0f}" if speed >= 10 else f"{speed:.2g}"

@@ -152,6 +152,7 @@ def test_a_picture_is_that_of_the_image_whose_path_it_has(repository):
     with Repo() as repo:
         split = repo.cache.local.oid_to_path(repository.shared["prepared/test.safetensors"])
     images = load_file(split)["images"]
+    assert found["thumbnails"]
     for i, uri in found["thumbnails"].items():
         row = int(Path(found["paths"][i]).stem)
         shown = np.asarray(Image.open(io.BytesIO(base64.b64decode(uri.split(",")[1]))).convert("RGB"), int)

@@ -3,7 +3,7 @@
 import train
 from classifier.config import load_params
 from classifier.training import progress
-from classifier.training.progress import Progress, duration
+from classifier.training.progress import Progress, duration, pace
 
 import pytest
 
@@ -92,3 +92,10 @@ def test_what_lies_between_epochs_is_no_part_of_a_steps_time(clock, capsys):
             run(shown, clock, 3, seconds=1.0)
             clock[0] += 500.0  # validation
     assert "100 epochs of 3 steps: about 60 seconds" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("speed", "said"), [(12345.6, "12,346"), (10.4, "10"), (2.54, "2.5"), (0.37, "0.37"), (0.0042, "0.0042")]
+)
+def test_images_a_second_are_never_said_to_be_none(speed, said):
+    assert pace(speed) == said
