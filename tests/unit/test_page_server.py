@@ -3,6 +3,8 @@
 import asyncio
 from types import SimpleNamespace
 
+from tests.browser.serving import run
+
 import pytest
 
 pytest.importorskip("voila")
@@ -39,25 +41,25 @@ def test_a_process_that_is_ready_behind_one_that_waits_for_a_place_is_taken(monk
         assert await wait(monkeypatch, pool, waiting=1)
         assert pool[0].done(), "Voilà takes the first"
 
-    asyncio.run(asyncio.wait_for(visit(), 10))
+    run(visit())
 
 
 def test_where_all_wait_for_a_place_a_visitor_is_told_so(monkeypatch):
     async def visit():
         assert not await wait(monkeypatch, [future(), future()], waiting=2)
 
-    asyncio.run(asyncio.wait_for(visit(), 10))
+    run(visit())
 
 
 def test_a_process_that_starts_is_waited_for_however_long_that_takes(monkeypatch):
     async def visit():
         assert await wait(monkeypatch, [future(1), future()], waiting=1)
 
-    asyncio.run(asyncio.wait_for(visit(), 10))
+    run(visit())
 
 
 def test_where_no_process_can_be_started_a_visitor_does_not_wait_for_ever(monkeypatch):
     async def visit():
         assert not await wait(monkeypatch, [], 0, lambda: future(0.01, OSError("no room")))
 
-    asyncio.run(asyncio.wait_for(visit(), 10))
+    run(visit())
