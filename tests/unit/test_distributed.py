@@ -2,15 +2,18 @@
 
 import socket
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 
 from classifier.data.augment import build_augment
 from classifier.data.augment.draws import PartGenerator
 from classifier.data.augment.transforms import TRANSFORMS
 from classifier.errors import InputError, run
-from classifier.training.distributed import ALONE, Group, Processes, join, require_images
+from classifier.training.distributed import ALONE, Group, Processes, join, require_images, says_that_another_ended
 
 import pytest
 import torch
+import torch.distributed as dist
 
 CPU = torch.device("cpu")
 ARGUMENTS = {
@@ -132,3 +135,18 @@ def test_torchrun_around_another_script_is_refused(launched, monkeypatch):
     done = []
     run(lambda: done.append(1), together=True)
     assert done
+
+
+def test_whichever_of_several_operations_gives_up_waiting_it_is_another_process_that_is_named():
+    store, patience = dist.HashStore(), timedelta(seconds=0.5)
+    with ThreadPoolExecutor(2) as threads:
+        waiting, silent = threads.map(lambda rank: dist.ProcessGroupGloo(store, rank, 2, patience), range(2))
+    errors = []
+    for work in [waiting.allreduce([torch.ones(1)]) for _ in range(3)]:
+        with pytest.raises(RuntimeError) as raised:
+            work.wait()
+        errors.append(raised.value)
+    assert len({str(error) for error in errors}) > 1, "the first to give up says what the others do not"
+    assert all(map(says_that_another_ended, errors))
+    assert not says_that_another_ended(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
+    assert silent.size() == 2  # it is there all the time
