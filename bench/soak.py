@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.clones import Clone, copy_clone, copy_tree
+from tests.warm import start_server
 
 import psutil
 
@@ -43,6 +44,8 @@ def main() -> None:
     for role in ("AUTHOR", "COMMITTER"):
         os.environ |= {f"GIT_{role}_NAME": "soak", f"GIT_{role}_EMAIL": "soak@localhost"}
     with tempfile.TemporaryDirectory() as folder:
+        _server, programs = start_server(Path(folder) / "warm")  # for what is undisturbed; it ends with this process
+        os.environ["WARM_PROGRAMS"] = str(programs)
         clone = copy_tree(Path(folder) / "clone")
         shutil.copy(ROOT / "recipes" / "digits.yaml", clone.path / "params.yaml")
         clone.run("python", "scripts/get_data.py", "digits")
