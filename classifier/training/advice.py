@@ -33,6 +33,7 @@ PATIENCE = 10  # times as many steps as BiT's rule has are not too many yet
 CPU_RATE = 550_000
 CPU_SECONDS = 900  # that people wait for such a training without a GPU
 HEAD_ALONE = "recipes/photos-frozen.yaml trains the head alone, in a fraction of the time: worth a try first."
+SMALLER = "recipes/cifar10-quick.yaml trains a smaller network in a fraction of the time: worth a look first."
 HELD_OUT = 30  # images of the rarest class that val and test should have
 FRACTIONS = (0.05, 0.1, 0.15, 0.2)
 ENOUGH_TO_TEST = 50  # images of the rarest class: with fewer, and a val split of the dataset's own, none go to test
@@ -83,7 +84,8 @@ def choose_recipe(survey: Survey, machine: Machine) -> tuple[str, str, list[str]
     if side <= TINY and survey.grey >= GREY:
         return "digits", f"{number:,} images of {side} pixels without colour: a small network of their own", []
     if side <= TINY and number >= MANY:
-        return "cifar10", f"{number:,} images of {side} pixels are enough for a small network of their own", []
+        hints = [SMALLER] if machine.device == "cpu" else []
+        return "cifar10", f"{number:,} images of {side} pixels are enough for a small network of their own", hints
     what = f"{number:,} photographs" if side > TINY else f"{number:,} images of {side} pixels are few"
     start = f"{what}: start from a network that has learnt from ImageNet"
     if machine.device != "cpu":

@@ -121,6 +121,12 @@ def test_who_trains_all_layers_is_told_of_the_quicker_recipe():
         assert any("recipes/photos-frozen.yaml" in line for line in advise(described([50, 50]), machine).to_check)
 
 
+def test_who_has_many_tiny_images_and_no_gpu_is_told_of_the_smaller_network():
+    survey = described([5000] * 10, sides=(32, 32))
+    told = [any("recipes/cifar10-quick.yaml" in line for line in advise(survey, m).to_check) for m in (LAPTOP, GPU)]
+    assert told == [True, False]
+
+
 @pytest.mark.parametrize(
     "number, epochs",
     [
