@@ -136,8 +136,8 @@ def clear(clone: Clone, name: str) -> None:
 
 
 def tasks(clone: Clone) -> list[tuple[str, str]]:
-    """Names and states of the tasks in the queue."""
-    return [(name, state) for name, state in STATUS.findall(clone.run("dvc", "queue", "status"))]
+    """Names and states of the tasks in the queue, asked in a fork: it is asked all the time."""
+    return [(name, state) for name, state in STATUS.findall(Clone(clone.path).run("dvc", "queue", "status"))]
 
 
 def descendants(clone: Clone, word: str = "") -> Iterator[psutil.Process]:
