@@ -78,6 +78,8 @@ def main() -> None:
     for name, m in metrics.items():  # last, below what W&B prints
         worst = f"worst class {m['worst_class']} with recall {m['worst_recall']:.1%}"
         print(f"{name}: accuracy {m['accuracy']:.2%}, {worst}")
+    if params.tta != "none":
+        print(f"note: by the mean over several views of an image (evaluate.tta: {params.tta}); training looks at one")
     if split == "val":
         print(f"note: {NO_TEST}")
 

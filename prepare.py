@@ -177,7 +177,9 @@ def write_splits(
                     else:
                         writer.append(batch)
         if bad:
-            raise InputError("\n  ".join([f"data/ has {len(bad)} image(s) that cannot be used:", *sorted(bad)]))
+            raise InputError(
+                "\n  ".join([f"data/ has {len(bad)} image(s) that cannot be used; mend or remove them:", *sorted(bad)])
+            )
     levels = np.arange(256) / 255
     mean = histogram @ levels / histogram.sum(1)
     variance = histogram @ levels**2 / histogram.sum(1) - mean**2

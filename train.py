@@ -91,8 +91,8 @@ def main() -> None:
         trainer_class = Trainer
         if features.suffice(network, params):
             print("computing what the frozen layers make of each image, once", flush=True)
-            train_set = features.compute(network, train_set, dtype, params.flip != "none", processes)
-            val_set = features.compute(network, val_set, dtype, False, processes)
+            train_set = features.compute(network, train_set, "train", dtype, params.flip != "none", processes)
+            val_set = features.compute(network, val_set, "val", dtype, False, processes)
             network, trainer_class = features.HeadAlone(network), features.HeadTrainer
         elif compiler:
             network.compile(compiler)

@@ -134,10 +134,10 @@ def keep_features() -> None:
     """Compute what frozen layers make of a split once, not for each training that has the same."""
     compute, kept = features.compute, {}
 
-    def compute_once(network: Any, source: Any, dtype: Any, mirrored: bool, processes: Any) -> Any:
+    def compute_once(network: Any, source: Any, split: str, dtype: Any, mirrored: bool, processes: Any) -> Any:
         key = (sha256(WEIGHTS), sha256(DATASET), source.labels.numpy().tobytes(), dtype, mirrored)
         if key not in kept:
-            kept[key] = compute(network, source, dtype, mirrored, processes)
+            kept[key] = compute(network, source, split, dtype, mirrored, processes)
         return kept[key]
 
     features.compute = compute_once

@@ -4,7 +4,8 @@
 
 IMAGE is a file, or a folder that is searched for images. Prints a row for each: path, class and
 confidence, the probability of that class; with `--top 3` also the next two classes. An image that cannot
-be read is named on stderr and left out; the others are answered, and the exit status is 1.
+be read is named on stderr and left out; the others are answered, and the exit status is 1. Where one of the
+names does not exist, nothing is answered.
 
 With `--json` a list with an object for each image is printed instead:
 

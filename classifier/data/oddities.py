@@ -98,7 +98,7 @@ def groups(group: np.ndarray) -> list[np.ndarray]:
 
 
 def _example(survey: Survey, members: np.ndarray, same: bool) -> str:
-    """`a = b` for equal bytes, `a ~ b` for near-duplicates, with the classes where they differ."""
+    """`a = b` for equal bytes, `a looks like b` for near-duplicates, with the classes where they differ."""
     classes = survey.labels[members]
     # One of each class and split says most.
     _, telling = np.unique(np.stack([classes, survey.splits[members]]), axis=1, return_index=True)
@@ -107,7 +107,9 @@ def _example(survey: Survey, members: np.ndarray, same: bool) -> str:
         survey.paths[i] + (f" ({survey.classes[survey.labels[i]]})" if len(set(classes)) > 1 else "")
         for i in members[shown[:2]]
     ]
-    return (" = " if same else " ~ ").join(names) + (f" and {len(members) - 2} more" if len(members) > 2 else "")
+    return (" = " if same else " looks like ").join(names) + (
+        f" and {len(members) - 2} more" if len(members) > 2 else ""
+    )
 
 
 def _sizes(survey: Survey) -> Iterator[Oddity]:

@@ -126,7 +126,8 @@ def choose_sides(survey: Survey, train: TrainParams, prepare: PrepareParams) -> 
     elif long < SMALL:
         (stored, seen), reason = SMALL_SIDES, f"{usual} are enlarged, but to no more, as in BiT's rule"
     else:
-        stored, seen, reason = prepare.image_size, train.image_size, usual
+        stored, seen = prepare.image_size, train.image_size
+        reason = f"{usual}, enlarged where that is more" if stored > short else usual
     yield Choice("prepare.image_size", stored, reason)
     yield Choice("train.image_size", seen, "as stored" if seen == stored else "the middle of what is stored")
     for name, arguments in train.augment.items():
@@ -177,7 +178,7 @@ def choose_epochs(number: int, train: TrainParams) -> Choice:
         fewest, most, rule = FEWEST_STEPS, math.inf, f"from scratch, at least {FEWEST_STEPS} are needed"
     else:
         fewest = next((s for below, s in STEPS if number < below), MOST_STEPS)
-        most, rule = PATIENCE * fewest, f"BiT's rule for {number:,} images to train on: {fewest:,}"
+        most, rule = PATIENCE * fewest, f"BiT-HyperRule wants {fewest:,} for {number:,} images to train on"
     epochs = train.epochs
     if steps * epochs < fewest:
         epochs = math.ceil(fewest / steps)

@@ -6,6 +6,7 @@ from classifier.network.inference import batch_size
 from classifier.network.network import Network
 from classifier.training.distributed import Processes
 from classifier.training.loop import Trainer
+from classifier.training.progress import watch
 
 import torch
 from torch import Tensor, nn
@@ -42,10 +43,10 @@ class HeadTrainer(Trainer):
 
 
 def compute(
-    network: Network, source: Source, dtype: torch.dtype, mirrored: bool, processes: Processes
+    network: Network, source: Source, split: str, dtype: torch.dtype, mirrored: bool, processes: Processes
 ) -> ResidentSource:
-    """What the head of `network` gets for each image and, if `mirrored`, for its mirror image; of which each process
-    computes a part.
+    """What the head of `network` gets for each image of a split and, if `mirrored`, for its mirror image; of which each
+    process computes a part.
 
     Returns a source of float [N, 1 or 2, features], float32 at least, in the place of images.
     """
@@ -53,8 +54,10 @@ def compute(
     features: list[Tensor] = []
     hook = network.head.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
     network.eval()
+    part = processes.part(len(source.labels))
+    batches = source.in_order(batch_size(network), part)
     with torch.inference_mode():
-        for images in source.in_order(batch_size(network), processes.part(len(source.labels))):
+        for images in watch(batches, split, part.stop - part.start, processes.first):
             with torch.autocast(images.device.type, dtype, enabled=dtype != torch.float32):
                 for view in (images, images.flip(-1))[: 1 + mirrored]:
                     network.module(network.see(view))

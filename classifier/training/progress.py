@@ -2,9 +2,11 @@
 
 import sys
 import time
+from collections.abc import Iterable, Iterator
 
 from classifier.errors import counted
 
+from torch import Tensor
 from tqdm import tqdm
 
 EVERY = 30.0  # seconds between lines where no terminal shows a bar
@@ -69,6 +71,22 @@ class Progress:
         self.epoch, self.shown = epoch, shown
         self.bar.update(shown)
         self.last = self.said = time.monotonic()
+
+
+def watch(batches: Iterable[Tensor], split: str, images: int, shown: bool = True) -> Iterator[Tensor]:
+    """The batches of a split that has so many images; meanwhile a bar, or a line every half minute, as above."""
+    start = said = time.monotonic()
+    done = 0
+    with tqdm(desc=split, total=images, unit=" images", unit_scale=True, disable=None if shown else True) as bar:
+        for batch in batches:
+            yield batch
+            bar.update(len(batch))
+            done += len(batch)
+            now = time.monotonic()
+            if bar.disable and now - said >= EVERY and done < images:
+                said = now
+                left = duration((now - start) / done * (images - done))
+                print(f"{split}: {done / images:.0%} of {counted(images, 'image')}, about {left} more", flush=True)
 
 
 def duration(seconds: float) -> str:

@@ -59,8 +59,8 @@ def train(out: Path, kind: str, dtype: torch.dtype, processes: Processes) -> Non
     data, val = (ResidentSource(images[part], labels[part]) for part in (slice(count), slice(count, None)))
     trainer_class = Trainer
     if kind == "head alone":
-        data = features.compute(network, data, torch.float32, True, processes)
-        val = features.compute(network, val, torch.float32, False, processes)
+        data = features.compute(network, data, "train", torch.float32, True, processes)
+        val = features.compute(network, val, "val", torch.float32, False, processes)
         network, trainer_class = features.HeadAlone(network), features.HeadTrainer
     trainer = trainer_class(network, params, augment, criterion, 16, torch.device("cpu"), torch.float32, processes)
     after: dict[str, torch.Tensor] = {}

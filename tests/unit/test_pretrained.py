@@ -457,6 +457,9 @@ def test_no_network_of_timms_has_a_dot_in_its_name():
 
 def test_names_that_timm_does_not_have_are_refused_with_the_nearest():
     assert "no weights 'a1_in2k' for resnet18, did you mean 'a1_in1k'?" in refused("timm/resnet18", "a1_in2k")
+    assert "did you mean 'package'?" in refused("timm/tf_efficientnet_lite0", "packge")
+    assert "did you mean 'none'?" in refused("timm/resnet18", "non")
+    assert "did you mean 'none'?" in refused("shufflenet_v2_x0_5", "nome")
     assert "no network is called 'timm/resnet81', did you mean 'timm/resnet" in refused("timm/resnet81", "a1_in1k")
 
 

@@ -3,7 +3,7 @@
 import train
 from classifier.config import load_params
 from classifier.training import progress
-from classifier.training.progress import Progress, duration, pace
+from classifier.training.progress import Progress, duration, pace, watch
 
 import pytest
 
@@ -99,3 +99,20 @@ def test_what_lies_between_epochs_is_no_part_of_a_steps_time(clock, capsys):
 )
 def test_images_a_second_are_never_said_to_be_none(speed, said):
     assert pace(speed) == said
+
+
+def test_what_frozen_layers_make_of_the_images_is_told_every_half_minute_with_what_is_left(clock, capsys):
+    def slow(batches: int):
+        for _ in range(batches):
+            clock[0] += 20.0
+            yield range(10)
+
+    assert len(list(watch(slow(10), "train", 100))) == 10
+    assert capsys.readouterr().out.splitlines() == [
+        "train: 20% of 100 images, about 3 minutes more",
+        "train: 40% of 100 images, about 2 minutes more",
+        "train: 60% of 100 images, about 80 seconds more",
+        "train: 80% of 100 images, about 40 seconds more",
+    ]
+    list(watch(slow(1), "val", 10))
+    assert not capsys.readouterr().out, "nobody need hear of what is done"

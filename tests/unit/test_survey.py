@@ -80,7 +80,7 @@ def test_nothing_is_odd_about_photographs_that_differ(data, look):
 @pytest.mark.parametrize("copy", COPIES)
 def test_a_near_duplicate_in_another_split_is_found(data, look, copy):
     data("test/cat/copy.jpg", COPIES[copy])
-    assert look() == {NEAR: ["train/cat/0.jpg ~ test/cat/copy.jpg"]}
+    assert look() == {NEAR: ["train/cat/0.jpg looks like test/cat/copy.jpg"]}
 
 
 def test_equal_bytes_in_another_split_are_told_apart_from_near_duplicates(data, look):
@@ -88,7 +88,7 @@ def test_equal_bytes_in_another_split_are_told_apart_from_near_duplicates(data, 
     assert look() == {"1 picture in two splits, equal bytes": ["train/cat/0.jpg = val/cat/copy.jpg"]}
 
 
-@pytest.mark.parametrize("quality, sign", [(90, "="), (60, "~")])
+@pytest.mark.parametrize("quality, sign", [(90, "="), (60, "looks like")])
 def test_copies_within_a_split(data, look, quality, sign):
     data("train/cat/copy.jpg", encoded(photo(0), quality=quality))
     ((what, examples),) = look().items()
@@ -96,7 +96,7 @@ def test_copies_within_a_split(data, look, quality, sign):
     assert examples == [f"train/cat/0.jpg {sign} train/cat/copy.jpg"]
 
 
-@pytest.mark.parametrize("quality, sign", [(90, "="), (60, "~")])
+@pytest.mark.parametrize("quality, sign", [(90, "="), (60, "looks like")])
 def test_one_picture_under_two_classes(data, look, quality, sign):
     data("train/dog/copy.jpg", encoded(photo(0), quality=quality))
     assert look() == {"1 picture under two classes or more": [f"train/cat/0.jpg (cat) {sign} train/dog/copy.jpg (dog)"]}
@@ -112,7 +112,9 @@ def test_a_placeholder_is_named_once_however_often_it_is_there(data, look):
         folder = ("train/cat", "train/dog", "val/cat", "test/dog")[i % 4]
         data(f"{folder}/none{i}.jpg", encoded(photo(7777), quality=50 + 20 * (i % 2)))
     assert look() == {
-        "1 picture recurring 5 times or more": ["train/cat/none0.jpg (cat) ~ train/dog/none1.jpg (dog) and 10 more"]
+        "1 picture recurring 5 times or more": [
+            "train/cat/none0.jpg (cat) looks like train/dog/none1.jpg (dog) and 10 more"
+        ]
     }
 
 

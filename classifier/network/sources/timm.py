@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from classifier.config import TIMM
+from classifier.config import PACKAGED, TIMM
 from classifier.errors import InputError, nearest
 from classifier.files import sha256
 from classifier.network.preprocessing import Preprocessing
@@ -26,12 +26,11 @@ def fetch(model: str, setting: str) -> Pretrained:
     names = timm.list_pretrained(f"{architecture}.*")
     if f"{architecture}.{setting}" not in names:
         if not timm.is_model(architecture):
-            known = [TIMM + name for name in timm.list_models()]
-            raise InputError(f"train.model: no network is called {model!r}, {nearest(model, known)}")
-        tags = [name.partition(".")[2] for name in names]
-        raise InputError(
-            f"train.pretrained: timm has no weights {setting!r} for {architecture}, {nearest(setting, tags)}"
-        )
+            networks = [TIMM + name for name in timm.list_models()]
+            raise InputError(f"train.model: no network is called {model!r}, {nearest(model, networks)}")
+        others = ["none", "package"] if model in PACKAGED else ["none"]
+        known = nearest(setting, [name.partition(".")[2] for name in names] + others)
+        raise InputError(f"train.pretrained: timm has no weights {setting!r} for {architecture}, {known}")
     name = f"{architecture}.{setting}"
     description: Any = timm.get_pretrained_cfg(name)
     if not description.hf_hub_id:

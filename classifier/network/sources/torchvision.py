@@ -26,9 +26,8 @@ def fetch(model: str, setting: str) -> Pretrained:
     if setting not in names:
         if not names:
             raise InputError(f"train.pretrained: torchvision has no weights for {model!r}: none, or {PATH_FORM}.")
-        raise InputError(
-            f"train.pretrained: torchvision has no weights {setting!r} for {model}, {nearest(setting, names)}"
-        )
+        known = nearest(setting, [*names, "none"])
+        raise InputError(f"train.pretrained: torchvision has no weights {setting!r} for {model}, {known}")
     chosen = weights[setting]
     name = Path(urlparse(chosen.url).path).name
     path = Path(torch.hub.get_dir()) / "checkpoints" / name
