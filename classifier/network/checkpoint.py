@@ -53,7 +53,8 @@ def load_checkpoint(path: str | Path) -> tuple[Network, Metadata]:
     try:
         weights, description = read_tensors(path, KEY)
     except FileNotFoundError:
-        raise InputError(f"{path} not found: run `dvc repro`. What was trained before, `dvc checkout` or `dvc pull` brings.") from None
+        remedy = "run `dvc repro`; `dvc checkout` or `dvc pull` bring back what was trained before"
+        raise InputError(f"{path} not found: {remedy}.") from None
     if description.get("format") not in ("1", FORMAT):
         raise InputError(f"{path} is no checkpoint of this project, or of another version of it.")
     try:
