@@ -107,9 +107,8 @@ def _example(survey: Survey, members: np.ndarray, same: bool) -> str:
         survey.paths[i] + (f" ({survey.classes[survey.labels[i]]})" if len(set(classes)) > 1 else "")
         for i in members[shown[:2]]
     ]
-    return (" = " if same else " looks like ").join(names) + (
-        f" and {len(members) - 2} more" if len(members) > 2 else ""
-    )
+    more = f" and {len(members) - 2} more" if len(members) > 2 else ""
+    return (" = " if same else " looks like ").join(names) + more
 
 
 def _sizes(survey: Survey) -> Iterator[Oddity]:

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 PATIENCE = timedelta(minutes=10)  # with a process that does not answer
-GLOO = "gloo/", "Application timeout caused pair closure"  # words of its errors
+GLOO = "gloo", "Application timeout caused pair closure"  # words of its errors
 
 Made = TypeVar("Made")
 

@@ -215,3 +215,8 @@ def test_other_classes_are_refused_with_the_difference():
 def test_the_same_classes_in_another_order_are_refused_with_both_orders():
     with pytest.raises(InputError, match=r"another order: \['Kätzchen', 'dog', 'frog'\] against \['dog', 'K"):
         require_same_classes(METADATA, ["dog", "Kätzchen", "frog"])
+
+
+def test_where_there_is_no_checkpoint_what_brings_one_is_named():
+    with pytest.raises(InputError, match="nowhere not found: run `dvc repro`; `dvc checkout` or `dvc pull` bring back"):
+        load_checkpoint("nowhere")

@@ -72,9 +72,11 @@ def test_the_metrics_agree_with_the_predictions(trained):
 
 
 @pytest.mark.parametrize("tta", ["none", "flip+shift"])
-def test_evaluating_twice_writes_the_same_bytes(trained, params, tta):
+def test_evaluating_twice_writes_the_same_bytes_and_says_by_how_many_views(trained, params, capsys, tta):
     Path("params.yaml").write_text(params({"evaluate.tta": tta}))
+    capsys.readouterr()
     evaluate.main()
+    assert ("several views of an image (evaluate.tta: flip+shift)" in capsys.readouterr().out) == (tta != "none")
     first = {name: Path(name).read_bytes() for name in OUTPUTS}
     evaluate.main()
     assert {name: Path(name).read_bytes() for name in OUTPUTS} == first

@@ -316,7 +316,7 @@ def test_all_images_that_cannot_be_used_are_named_and_nothing_is_written(
     (root / "test/dog/001.jpg").write_text("no image")
     with pytest.raises(InputError) as error:
         run_prepare()
-    assert "3 image(s) that cannot be used" in str(error.value)
+    assert "3 image(s) that cannot be used; mend or remove them:" in str(error.value)
     for name, reason in (
         ("train/cat/000.png", "damaged"),
         ("train/frog/003.png", "the file is empty"),

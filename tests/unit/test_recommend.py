@@ -146,6 +146,13 @@ def test_epochs_make_as_many_steps_as_bits_rule_has_up_to_ten_times(number, epoc
     assert choose_epochs(number, train).value == epochs
 
 
+@pytest.mark.parametrize(("sides", "enlarged"), [((240, 320), True), ((600, 800), False)])
+def test_who_gets_images_larger_than_the_own_ones_is_told_so(sides, enlarged):
+    choices = advise(described([300] * 10, sides=sides), LAPTOP).choices
+    (reason,) = (choice.reason for choice in choices if choice.key == "prepare.image_size")
+    assert ("enlarged where that is more" in reason) == enlarged
+
+
 def test_images_held_out_do_not_count_for_the_number_of_steps():
     assert values(described([10_500] * 2))["train.epochs"] == 30  # of 21,000, 18,952 are left
     # Of 22,200, test takes a twentieth, and val one of what is left then: 20,036 are left, for which 10,000 steps do.
