@@ -28,10 +28,8 @@ if TYPE_CHECKING:
     from torchvision.datasets import CIFAR10
 
 TIMEOUT = 20  # seconds without an answer
-NOISE, EIGHTS = (
-    64,
-    12,
-)  # of noisy-digits: standard deviation in grey levels, and how many eights there are to learn from
+NOISE = 64  # of noisy-digits: standard deviation in grey levels
+EIGHTS = 7  # … and how many there are to learn from
 
 
 def main() -> None:

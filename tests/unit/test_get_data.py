@@ -21,7 +21,7 @@ from torchvision import datasets
 
 DIGITS = "065da538691dfbb08330f57029123cf3a7f043c2f4db77b6d8512f0a07588fa0"
 
-NOISY_DIGITS = "1dff78153753574a5560774a3c1b4a076373eef0241a69d7649b038f7005eaa9"
+NOISY_DIGITS = "5e3923d7a06e6dabc772b28a3e0f11ff2e6b4b410ea2535105dd5c685d12f868"
 
 
 def md5(data: bytes) -> str:
