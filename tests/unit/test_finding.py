@@ -167,6 +167,43 @@ def test_pictures_in_no_class_folder_are_counted_and_said(small_dataset, capsys,
     assert f"ignored 1 picture(s) that lie in no class folder, such as {root / place}" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("place", ["IMG_1.HEIC", "train/IMG_1.HEIC", "test/IMG_1.HEIC"])
+def test_pictures_that_are_not_read_are_named_outside_class_folders_too(small_dataset, capsys, place):
+    root = small_dataset(train=2, test=1)
+    (root / place).write_bytes(b"any")
+    assert counts(root) == {"train": 6, "test": 3}
+    said = capsys.readouterr().out
+    assert f"left out 1 picture(s) of formats that are not read (.heic), such as {root / place}" in said
+
+
+@pytest.mark.parametrize("place", ["labels.csv", "train.zip", "train/metadata.jsonl", "train/cow.tar", "test/cat.zip"])
+def test_files_that_are_no_pictures_are_counted_and_said_wherever_they_lie(small_dataset, capsys, place):
+    root = small_dataset(train=2, test=1)
+    (root / place).write_bytes(b"any")
+    assert counts(root) == {"train": 6, "test": 3}
+    assert f"ignored 1 file(s) with the ending of no image, such as {root / place}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["val.zip", "Validation.tar.gz", "dev.TGZ", "valid.7z", "val.tar.zst", "val.rar"])
+@pytest.mark.parametrize("layout", ["folders", "shards"])
+def test_an_archive_that_would_be_a_split_is_refused_by_name(small_dataset, tmp_path, layout, name):
+    root = small_dataset(train=2, test=1) if layout == "folders" else tmp_path
+    if layout == "shards":
+        write_shard(root / "train-00000-of-00001.parquet")
+    (root / name).write_bytes(b"any")
+    assert str(root / name) in refused(root)
+    (root / name).unlink()
+    open_dataset(root)
+
+
+@pytest.mark.parametrize("name", ["test", "Valid"])
+def test_a_folder_of_images_beside_shards_is_refused_by_name(small_dataset, tmp_path, name):
+    images = small_dataset(train=2, test=1) / "test"
+    write_shard(tmp_path / "train-00000-of-00001.parquet")
+    shutil.copytree(images, tmp_path / name)
+    assert str(tmp_path / name) in refused(tmp_path)
+
+
 # What cannot be read
 
 

@@ -12,7 +12,13 @@ from pathlib import Path
 
 from classifier.data.layouts import cifar, folders, parquet
 from classifier.data.layouts.base import Dataset, Sample, Split
-from classifier.data.layouts.finding import find_shards, readable, require_names, split_of
+from classifier.data.layouts.finding import (
+    find_shards,
+    readable,
+    refuse_passed_over,
+    require_names,
+    split_of,
+)
 from classifier.errors import InputError
 
 __all__ = ["Dataset", "Sample", "Split", "open_dataset"]
@@ -55,4 +61,6 @@ def _open(root: Path) -> Dataset:
         )
     if len(found) > 1:
         raise InputError(f"{root}/ holds several datasets: keep one of {', '.join(found)}.")
-    return found[first]()
+    dataset = found[first]()
+    refuse_passed_over(root, dataset, shards)
+    return dataset

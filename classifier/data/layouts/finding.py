@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from classifier.data.layouts.base import Dataset
 from classifier.data.layouts.leftout import LeftOut, is_service
 from classifier.errors import InputError
 
@@ -22,6 +23,7 @@ _OF = re.compile(r"(\d+)-of-(\d+)")
 _DEPTH = 2  # folders that a shard may lie in: default/train/0000.parquet
 _PARQUET = re.compile(r"\.parquet\Z", re.IGNORECASE)
 _PART = re.compile(r"(.+\.parquet)\..", re.IGNORECASE)  # .part, .crdownload, .incomplete, .gz …
+_ARCHIVE = re.compile(r"(\.tar)?\.(zip|tar|t?gz|t?bz2?|t?xz|zst|7z|rar)\Z", re.IGNORECASE)
 _NUMBER = re.compile(r"(?:[a-z]+[-_.]?)?(\d+)", re.IGNORECASE)
 
 
@@ -119,6 +121,23 @@ def _no_split(name: str) -> str:
     if name.casefold() in EITHER:
         return "may mean val or test: call it which it is."
     return "is no split: these are train, val (or valid, validation, dev) and test."
+
+
+def refuse_passed_over(root: Path, dataset: Dataset, shards: list[Path]) -> None:
+    """Refuse what is called a split and is none of the dataset: an archive, or a folder beside shards or CIFAR's files.
+
+    Raises:
+        InputError: naming it.
+    """
+    read = {root / shard.relative_to(root).parts[0] for shard in shards}
+    for path in sorted(root.iterdir()):
+        split = split_of(_ARCHIVE.sub("", path.name))
+        whole = dataset.layout == "image folders" if path.is_dir() else split in dataset.splits
+        if split and path not in read and not whole:
+            raise InputError(
+                f"{path} would be passed over, since {root}/ is read as {dataset.layout}: unpack it if it is an "
+                f"archive, or move it out of {root}/."
+            )
 
 
 def require_names(classes: list[str], root: Path) -> None:

@@ -22,7 +22,8 @@ def open_folders(root: Path) -> Dataset:
 
 def _open_folders(root: Path) -> Dataset:
     known, left_out = endings(), LeftOut()
-    left_out.loose += [path for path in _in_order(root) if path.suffix.lower() in known and path.is_file()]
+    beside = [path for path in _in_order(root) if path.is_file() and not left_out.takes(path)]
+    left_out.loose += left_out.pictures(beside, known)
     folders = split_folders(root, left_out)
     if "train" not in folders:
         raise InputError(f"{root}/train/ not found: it should hold a folder of images for each class.")
@@ -69,8 +70,8 @@ def _class_names(folder: Path, known: set[str], left_out: LeftOut) -> list[str]:
         _refuse_odd(path)
         if path.is_dir():
             names.append(path.name)
-        elif path.suffix.lower() in known:
-            left_out.loose.append(path)
+        else:
+            left_out.loose += left_out.pictures([path], known)
     return names
 
 
