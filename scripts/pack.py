@@ -12,6 +12,7 @@ from itertools import islice
 from pathlib import Path
 
 from classifier.data.layouts.base import Split
+from classifier.data.layouts.finding import refuse_passed_over
 from classifier.data.layouts.folders import open_folders
 from classifier.errors import InputError, run
 from classifier.files import atomic_write
@@ -36,6 +37,7 @@ def main() -> None:
     if arguments.out.exists() and any(arguments.out.iterdir()):
         raise InputError(f"{arguments.out}/ already holds something: choose a new folder.")
     dataset = open_folders(arguments.folder)
+    refuse_passed_over(arguments.folder, dataset, shards=[])
     if empty := [name for name, split in dataset.splits.items() if not split.count]:
         raise InputError(f"{arguments.folder / empty[0]}/ holds no images.")
     for name, split in dataset.splits.items():

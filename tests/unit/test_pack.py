@@ -94,6 +94,14 @@ def test_a_folder_without_train_is_refused(run_pack):
     assert not Path("packed").exists()
 
 
+def test_an_archive_that_would_be_a_split_is_refused(run_pack, small_dataset):
+    root = small_dataset()
+    (root / "val.zip").write_bytes(b"any")
+    with pytest.raises(InputError, match=r"val\.zip would be passed over"):
+        run_pack(root, "packed")
+    assert not Path("packed").exists()
+
+
 def test_class_folders_that_differ_between_splits_are_refused(run_pack, small_dataset):
     root = small_dataset()
     (root / "test/frog").rename(root / "test/toad")
