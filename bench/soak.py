@@ -69,6 +69,7 @@ def soak(clone: Clone, count: int, seed: int) -> dict[str, tuple[Any, Any]]:
     names = [f"soak-{i}" for i in range(1, count + 1)]
     for name in names:
         quiet.run("dvc", "exp", "run", "--temp", *experiment(name))
+        print(f"undisturbed: {name}", file=sys.stderr, flush=True)
     # By its PATH nothing is forked from tests/warm: what is to be killed has to be the process itself.
     clone = Clone(clone.path, {MARK: str(clone.path)}, cold=True)
     happened = disturb(clone, names, random.Random(seed))
@@ -110,7 +111,9 @@ def disturb(clone: Clone, names: list[str], chance: random.Random) -> dict[str, 
         if missing:
             clone.run("dvc", "queue", "remove", "--failed")
         counts["tasks failed and queued again"] += len(missing)
-        if {name for name, state in states if state == "Success"} == set(names):
+        done = {name for name, state in states if state == "Success"}
+        print(f"{len(done)} of {len(names)} done, {len(names) - len(victims)} kills", file=sys.stderr, flush=True)
+        if done == set(names):
             return counts
         assert time.monotonic() < deadline, states
 
