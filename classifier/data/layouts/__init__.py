@@ -12,13 +12,7 @@ from pathlib import Path
 
 from classifier.data.layouts import cifar, folders, parquet
 from classifier.data.layouts.base import Dataset, Sample, Split
-from classifier.data.layouts.finding import (
-    find_shards,
-    readable,
-    refuse_passed_over,
-    require_names,
-    split_of,
-)
+from classifier.data.layouts.finding import find_shards, readable, refuse_passed_over, require_names, split_of
 from classifier.errors import InputError
 
 __all__ = ["Dataset", "Sample", "Split", "open_dataset"]

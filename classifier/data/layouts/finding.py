@@ -132,8 +132,8 @@ def refuse_passed_over(root: Path, dataset: Dataset, shards: list[Path]) -> None
     read = {root / shard.relative_to(root).parts[0] for shard in shards}
     for path in sorted(root.iterdir()):
         split = split_of(_ARCHIVE.sub("", path.name))
-        whole = dataset.layout == "image folders" if path.is_dir() else split in dataset.splits
-        if split and path not in read and not whole:
+        belongs = dataset.layout == "image folders" if path.is_dir() else split in dataset.splits
+        if split and path not in read and not belongs:
             raise InputError(
                 f"{path} would be passed over, since {root}/ is read as {dataset.layout}: unpack it if it is an "
                 f"archive, or move it out of {root}/."
