@@ -135,6 +135,16 @@ def test_files_of_file_systems_and_sync_programs_are_left_out_counted_and_said(s
     assert "/train/cat/" in said
 
 
+@pytest.mark.parametrize("place", ["Thumbs.db", ".DS_Store", "train/Thumbs.db", "test/.hidden.png"])
+def test_files_of_file_systems_outside_class_folders_are_told_from_peoples_own(small_dataset, capsys, place):
+    root = small_dataset(train=2, test=1)
+    (root / place).write_bytes(b"any")
+    assert counts(root) == {"train": 6, "test": 3}
+    said = capsys.readouterr().out
+    assert f"1 × {kind_of_service(Path(place).name)}, such as {root / place}" in said
+    assert "ignored" not in said
+
+
 @pytest.mark.parametrize(
     "name",
     [
