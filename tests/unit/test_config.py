@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from classifier.config import PACKAGED, STAGES, load_params
 from classifier.errors import InputError
 from classifier.schema import validate
+from classifier.training.checks import training_problems
 from tests.conftest import ROOT
 
 import pytest
@@ -248,7 +249,7 @@ def test_a_type_that_the_schema_does_not_know_is_an_error_of_the_program():
 @pytest.mark.parametrize("recipe", sorted((ROOT / "recipes").glob("*.yaml")), ids=lambda path: path.stem)
 def test_a_recipe_is_a_complete_and_valid_params_yaml_that_says_how_to_run_it(recipe):
     for stage in STAGES:
-        load_params(stage, str(recipe))
+        load_params(stage, str(recipe), further=training_problems)
     comment = recipe.read_text().split("prepare:")[0]
     assert all(line.startswith("#") for line in comment.splitlines())
     assert "dvc repro" in comment

@@ -211,6 +211,11 @@ def test_sides_follow_the_images_and_what_the_network_takes(survey, expected):
     assert values(survey, GPU).items() >= expected.items()
 
 
+def test_a_recipe_that_pads_is_left_to_pad():
+    edit("photos", {"prepare.fit": "pad"})
+    assert values(described([30, 30]), GPU).get("prepare.fit", "pad") == "pad"
+
+
 def test_mirroring_is_to_be_checked_where_the_recipe_mirrors():
     def asked(survey):
         return any(line.startswith("train.flip") for line in advise(survey, LAPTOP).to_check)
